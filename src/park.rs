@@ -1,0 +1,170 @@
+//! The one way to wait.
+//!
+//! Every wait of the crate, whatever for, is a call of [`park`]: by a task, which leaves its stack to the next one; by
+//! a plain kernel thread, which sleeps in the kernel. (A future waits by arming a [`FutureParker`] of its own; see
+//! `join.rs`.) The caller says why it waits, until when, and publishes its waiter; everything else is here.
+
+use crate::current;
+use crate::lock::{Guard, Lock};
+use crate::primitive::{Ordering, thread};
+use crate::task::{Header, Leave, Outcome, State, TimerEntry};
+use crate::wait::{Node, ThreadParker, WaitQueue, Waiter};
+use std::ptr::NonNull;
+use std::time::{Duration, Instant};
+
+/// What a participant waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Reason {
+    Park = 1,
+    Sleep,
+    Join,
+    Send,
+    Receive,
+    Select,
+    Mutex,
+    RwLockRead,
+    RwLockWrite,
+    Condvar,
+    Once,
+    Barrier,
+    WaitGroup,
+    Semaphore,
+    Scope,
+    Future,
+    Read,
+    Write,
+    Resolve,
+}
+
+/// The waiter found while publishing that it need not wait.
+#[derive(Debug)]
+pub(crate) struct Withdrawn;
+
+/// The time, as the caller's host sees it.
+pub(crate) fn now() -> Instant {
+    match current::task() {
+        // SAFETY: a running task has not finished.
+        Some(task) => unsafe { task.as_ref().host().now() },
+        None => Instant::now(),
+    }
+}
+
+/// The instant that is `timeout` from now; `None`, for ever, if there is no such instant.
+pub(crate) fn deadline_in(timeout: Duration) -> Option<Instant> {
+    now().checked_add(timeout)
+}
+
+/// Waits.
+///
+/// `publish` gets the armed waiter and links it wherever wakers look. From then on it can be claimed. It returns
+/// `false` if it found that there is nothing to wait for; then, unless somebody was faster, the wait is withdrawn. In
+/// every case the caller unlinks afterwards what is still linked.
+///
+/// A task that is cancelled gets [`Outcome::Cancelled`], at once and without publishing if it was cancelled before.
+/// The caller tidies up and then calls [`unwind`](crate::cancel::unwind).
+///
+/// A task that waits while it unwinds from a panic blocks its kernel thread: the panic count of `std` is the thread's,
+/// so a panicking task can't move to another one.
+pub(crate) fn park(
+    reason: Reason,
+    deadline: Option<Instant>,
+    publish: impl FnOnce(Waiter) -> bool,
+) -> Result<Outcome, Withdrawn> {
+    match current::task() {
+        Some(task) if !std::thread::panicking() => park_task(task, reason, deadline, publish),
+        _ => park_thread(deadline, publish),
+    }
+}
+
+#[inline]
+fn park_task(
+    task: NonNull<Header>,
+    reason: Reason,
+    deadline: Option<Instant>,
+    publish: impl FnOnce(Waiter) -> bool,
+) -> Result<Outcome, Withdrawn> {
+    // SAFETY: it is the running task: alive, and not finished.
+    let header = unsafe { task.as_ref() };
+    // SAFETY: as above.
+    let host = unsafe { header.host() };
+    if header.is_cancelled() && header.mask.get() == 0 {
+        return Ok(Outcome::Cancelled);
+    }
+    let epoch = header.state.arm(header.mask.get() > 0);
+    if !publish(Waiter::task(task, epoch)) {
+        return header.state.withdraw(epoch).map_or_else(Ok, |()| Err(Withdrawn));
+    }
+    header.reason.store(reason as u8, Ordering::Relaxed);
+    match deadline {
+        // SAFETY (both): this is a task of `host`, on its own stack, and its wait is armed; the entry stays in this frame
+        // until it is disarmed.
+        None => unsafe { host.suspend(Leave::Park) },
+        Some(deadline) => unsafe {
+            let entry = TimerEntry::new(deadline, task, epoch);
+            host.arm_timer(&entry);
+            host.suspend(Leave::Park);
+            host.disarm_timer(&entry);
+        },
+    }
+    header.reason.store(0, Ordering::Relaxed);
+    Ok(header.state.outcome().expect("a parked task is resumed by a claim"))
+}
+
+#[cold]
+fn park_thread(deadline: Option<Instant>, publish: impl FnOnce(Waiter) -> bool) -> Result<Outcome, Withdrawn> {
+    let parker = ThreadParker { state: State::new(), thread: thread::current() };
+    let epoch = parker.state.arm(true);
+    if !publish(Waiter::thread(&parker, epoch)) {
+        return parker.state.withdraw(epoch).map_or_else(Ok, |()| Err(Withdrawn));
+    }
+    loop {
+        if let Some(outcome) = parker.state.outcome() {
+            return Ok(outcome);
+        }
+        let Some(deadline) = deadline else {
+            thread::park();
+            continue;
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            // Nobody else ends a thread's wait with anything but a wake-up, so a failed withdrawal is one.
+            return Ok(parker.state.withdraw(epoch).err().unwrap_or(Outcome::TimedOut));
+        }
+        thread::park_timeout(left);
+    }
+}
+
+/// Waits in one queue. Called with the lock that guards it; the lock is free while waiting.
+///
+/// Returns how the wait ended, and the payload as it was left: by the waker if it was woken, else by the caller.
+#[inline]
+pub(crate) fn wait_in<S, P>(
+    reason: Reason,
+    deadline: Option<Instant>,
+    lock: &Lock<S>,
+    guard: Guard<'_, S>,
+    queue: impl Fn(&mut S) -> &mut WaitQueue<P>,
+    payload: P,
+) -> (Outcome, P) {
+    let mut guard = Some(guard);
+    let mut payload = Some(payload);
+    let mut node = None;
+    let outcome = park(reason, deadline, |waiter| {
+        let mut guard = guard.take().expect("published once");
+        let node = node.insert(Node::new(waiter, payload.take().expect("published once")));
+        // SAFETY: `node` stays in this frame, which is left only after it was unlinked below.
+        unsafe { queue(&mut guard).push_back(node) };
+        true
+    })
+    .expect("never withdrawn");
+    if outcome != Outcome::Woken
+        && let Some(node) = &node
+    {
+        // SAFETY: it was pushed to this queue.
+        unsafe { queue(&mut lock.lock()).remove(node) };
+    }
+    // The node isn't there if the task was cancelled before it could publish.
+    let payload = node.map(Node::into_payload).or(payload);
+    (outcome, payload.expect("the payload is in the node, or was not published"))
+}

@@ -1,0 +1,50 @@
+//! The ground: every atomic, cell and spin hint of the crate is named here, and nowhere else.
+//!
+//! A normal build uses `std`'s. Under `--cfg loom` the same names are loom's, so that the protocols built on them
+//! (the state word, the wait queues, the next slot, the idle protocol, the channels) can be run through every
+//! interleaving by the models that stand at the end of each of those files.
+
+#[cfg(not(loom))]
+pub(crate) use std::sync::atomic::{
+    AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+};
+
+#[cfg(loom)]
+pub(crate) use loom::sync::atomic::{
+    AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+};
+
+/// For a counter in a `static`, which loom's types can't be: its model would not be reset between executions.
+pub(crate) use std::sync::atomic::AtomicU64 as StaticAtomicU64;
+
+/// Tells the processor (or loom) that the caller spins.
+#[inline]
+pub(crate) fn spin_loop() {
+    #[cfg(not(loom))]
+    std::hint::spin_loop();
+    #[cfg(loom)]
+    loom::thread::yield_now();
+}
+
+/// Lets another kernel thread have the core.
+#[cold]
+pub(crate) fn yield_thread() {
+    #[cfg(not(loom))]
+    std::thread::yield_now();
+    #[cfg(loom)]
+    loom::thread::yield_now();
+}
+
+/// The calling kernel thread's handle, to unpark it by.
+pub(crate) mod thread {
+    #[cfg(loom)]
+    pub(crate) use loom::thread::{Thread, current, park};
+    #[cfg(not(loom))]
+    pub(crate) use std::thread::{Thread, current, park, park_timeout};
+
+    /// Loom knows no time: a model that waits with a deadline waits without one.
+    #[cfg(loom)]
+    pub(crate) fn park_timeout(_: std::time::Duration) {
+        park();
+    }
+}

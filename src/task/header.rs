@@ -1,0 +1,246 @@
+//! The control block: the part of a task that doesn't depend on what it computes.
+//!
+//! One allocation holds the control block, then the closure, then (in the closure's place) the result. It is counted:
+//! the runtime owns one reference from the spawn to the end, each handle owns one. A queue of runnable tasks holds the
+//! runtime's reference; a wait queue holds none, because a waiter leaves its queues before it goes on.
+//!
+//! # Invariants
+//! * `fiber` and `mask` belong to whoever runs the task, or, while it is suspended, to whoever will resume it.
+//! * `host` outlives the task's run; it is not touched after the task has finished.
+
+use super::{Claimed, Outcome, Schedule, State};
+use crate::fiber::Fiber;
+use crate::primitive::{AtomicBool, AtomicU8, AtomicU32, Ordering, StaticAtomicU64};
+use std::cell::Cell;
+use std::fmt;
+use std::num::NonZeroU64;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+/// A task's identity: unique in the process, never reused.
+///
+/// Modelled on [`std::thread::ThreadId`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TaskId(NonZeroU64);
+
+impl TaskId {
+    /// The id as a number: small, and in the order in which tasks were first asked for theirs.
+    pub fn get(self) -> u64 {
+        self.0.get()
+    }
+}
+
+impl fmt::Debug for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TaskId({})", self.0)
+    }
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What depends on the types of the closure and the result.
+pub(crate) struct Vtable {
+    /// Calls the closure and stores what came out; never unwinds. Called once, on the task's stack.
+    pub(crate) run: unsafe fn(NonNull<Header>),
+    /// Drops the closure of a task that will never run, and stores that it was cancelled. Called instead of `run`.
+    pub(crate) abandon: unsafe fn(NonNull<Header>),
+    /// Frees the allocation and the result, if it is still there. Called when the last reference goes.
+    pub(crate) free: unsafe fn(NonNull<Header>),
+}
+
+#[repr(C)]
+pub(crate) struct Header {
+    pub(crate) state: State,
+    refs: AtomicU32,
+    /// The `Reason` of the present wait, for those who look from outside. Relaxed: it is a hint.
+    pub(crate) reason: AtomicU8,
+    cancelled: AtomicBool,
+    /// How many `shield`s the task is in.
+    pub(crate) mask: Cell<u32>,
+    /// The class of stack it runs on; accounted for when it was spawned.
+    pub(crate) stack_class: u8,
+    pub(crate) fiber: Cell<Option<NonNull<Fiber>>>,
+    vtable: &'static Vtable,
+    host: NonNull<dyn Schedule>,
+    /// Given out when first asked for: 0 until then.
+    id: StaticAtomicU64,
+    name: Option<Arc<str>>,
+}
+
+// SAFETY: the atomics are; `fiber` and `mask` have one owner at a time (see the head of this file), and the task changes
+// hands through a queue or a claim, which synchronise; the rest is never written after `new`. `Host` is Sync.
+unsafe impl Send for Header {}
+// SAFETY: as above.
+unsafe impl Sync for Header {}
+
+impl Header {
+    /// A task that `refs` references are held to.
+    ///
+    /// # Safety
+    /// `host` lives until the task has finished.
+    pub(crate) unsafe fn new(
+        vtable: &'static Vtable,
+        host: NonNull<dyn Schedule>,
+        stack_class: u8,
+        name: Option<Arc<str>>,
+        refs: u32,
+    ) -> Header {
+        Header {
+            state: State::new(),
+            refs: AtomicU32::new(refs),
+            reason: AtomicU8::new(0),
+            cancelled: AtomicBool::new(false),
+            mask: Cell::new(0),
+            stack_class,
+            fiber: Cell::new(None),
+            vtable,
+            host,
+            id: StaticAtomicU64::new(0),
+            name,
+        }
+    }
+
+    /// Runs the closure to its end.
+    ///
+    /// # Safety
+    /// Once a task, on the stack it was given, as its host's current task; `abandon` was not called.
+    pub(crate) unsafe fn run(task: NonNull<Header>) {
+        // SAFETY: the task is alive, and its vtable is that of its allocation.
+        unsafe { (task.as_ref().vtable.run)(task) }
+    }
+
+    /// Ends a task that never ran.
+    ///
+    /// # Safety
+    /// Once a task, instead of `run`.
+    pub(crate) unsafe fn abandon(task: NonNull<Header>) {
+        // SAFETY: as in `run`.
+        unsafe { (task.as_ref().vtable.abandon)(task) }
+    }
+
+    /// What runs this task.
+    ///
+    /// # Safety
+    /// The task has not finished.
+    #[inline]
+    pub(crate) unsafe fn host(&self) -> &dyn Schedule {
+        // SAFETY: a host outlives its unfinished tasks.
+        unsafe { self.host.as_ref() }
+    }
+
+    /// The host's address, to know one's own tasks by.
+    #[inline]
+    pub(crate) fn host_address(&self) -> *const () {
+        self.host.as_ptr().cast_const().cast()
+    }
+
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    pub(crate) fn id(&self) -> TaskId {
+        static NEXT: StaticAtomicU64 = StaticAtomicU64::new(1);
+        // Relaxed throughout: the number carries no other data.
+        let mut id = self.id.load(Ordering::Relaxed);
+        if id == 0 {
+            let fresh = NEXT.fetch_add(1, Ordering::Relaxed);
+            id = match self.id.compare_exchange(0, fresh, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => fresh,
+                Err(first) => first,
+            };
+        }
+        TaskId(NonZeroU64::new(id).expect("ids start at 1"))
+    }
+
+    /// Asks the task to unwind from its next suspension point, or from the one it is parked in. `true` if the caller
+    /// now has to make it runnable.
+    #[must_use]
+    pub(crate) fn cancel(&self) -> bool {
+        // SeqCst: one half of the handshake with `State::commit`; the other is in `claim_current`.
+        self.cancelled.store(true, Ordering::SeqCst);
+        self.wake_cancelled()
+    }
+
+    /// Claims the present wait of a cancelled task. `true` if the caller now has to make it runnable.
+    fn wake_cancelled(&self) -> bool {
+        self.state.claim_current(Outcome::Cancelled) == Some(Claimed::Parked)
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        // SeqCst: the last step of the handshake of `State::commit`, after which it is read.
+        self.cancelled.load(Ordering::SeqCst)
+    }
+
+    #[inline]
+    pub(crate) fn retain(&self) {
+        // Relaxed: a new reference is made from one that is held.
+        let old = self.refs.fetch_add(1, Ordering::Relaxed);
+        if old > u32::MAX / 2 {
+            std::process::abort();
+        }
+    }
+
+    /// Gives one reference back.
+    ///
+    /// # Safety
+    /// The caller owns one, and doesn't touch the task after this.
+    #[inline]
+    pub(crate) unsafe fn release(task: NonNull<Header>) {
+        // SAFETY: the caller's reference keeps it alive up to the decrement.
+        let header = unsafe { task.as_ref() };
+        // Release, and Acquire for the last one: all uses happen before the free.
+        if header.refs.fetch_sub(1, Ordering::Release) == 1 {
+            let _ = header.refs.load(Ordering::Acquire);
+            let free = header.vtable.free;
+            // SAFETY: that was the last reference.
+            unsafe { free(task) }
+        }
+    }
+}
+
+/// A counted reference to a task.
+pub(crate) struct TaskRef(NonNull<Header>);
+
+// SAFETY: a header is shared between threads, and its result is only handed out by the one join handle, which asks
+// for `T: Send` itself.
+unsafe impl Send for TaskRef {}
+// SAFETY: as above.
+unsafe impl Sync for TaskRef {}
+
+impl TaskRef {
+    /// # Safety
+    /// The caller gives away one reference.
+    pub(crate) unsafe fn from_raw(task: NonNull<Header>) -> TaskRef {
+        TaskRef(task)
+    }
+
+    pub(crate) fn as_ptr(&self) -> NonNull<Header> {
+        self.0
+    }
+}
+
+impl std::ops::Deref for TaskRef {
+    type Target = Header;
+    fn deref(&self) -> &Header {
+        // SAFETY: the reference keeps it alive.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Clone for TaskRef {
+    fn clone(&self) -> TaskRef {
+        self.retain();
+        TaskRef(self.0)
+    }
+}
+
+impl Drop for TaskRef {
+    fn drop(&mut self) {
+        // SAFETY: it owns one reference.
+        unsafe { Header::release(self.0) }
+    }
+}

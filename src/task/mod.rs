@@ -1,0 +1,9 @@
+//! A task: its control block, its state word, and what it needs of whatever runs it.
+
+mod header;
+mod schedule;
+mod state;
+
+pub(crate) use header::{Header, TaskId, TaskRef, Vtable};
+pub(crate) use schedule::{Leave, Schedule, TimerEntry};
+pub(crate) use state::{Claimed, Epoch, Outcome, State};

@@ -1,0 +1,65 @@
+//! What a task needs of whatever runs it.
+
+use super::{Epoch, Header};
+use std::cell::Cell;
+use std::ptr::NonNull;
+use std::time::Instant;
+
+/// How a task leaves its stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leave {
+    /// It has armed a wait: commit it once the stack is left.
+    Park,
+    /// It stays runnable: put it behind the others once the stack is left.
+    Yield,
+}
+
+/// A scheduler of tasks.
+///
+/// # Safety
+/// A task handed to `make_runnable` is resumed exactly once for each call, on its own stack, and only after that stack
+/// was left. A host outlives every unfinished task that names it.
+pub(crate) unsafe trait Schedule: Sync {
+    /// Takes a task that no queue holds and whose stack has been left (or which has none yet), and sees to it that it
+    /// runs. Callable from every kernel thread.
+    fn make_runnable(&self, task: NonNull<Header>);
+
+    /// Leaves the current task's stack; returns when the task is resumed, perhaps on another kernel thread.
+    ///
+    /// # Safety
+    /// Called on the stack of a task of this host. For `Leave::Park` the task has armed a wait.
+    unsafe fn suspend(&self, how: Leave);
+
+    /// Claims the entry's wait at its deadline, unless it is disarmed first.
+    ///
+    /// # Safety
+    /// Called by a task of this host. The entry stays where it is until `disarm_timer` has returned.
+    unsafe fn arm_timer(&self, entry: &TimerEntry);
+
+    /// Takes the entry out, whether it has fired or not. After that nobody touches it.
+    fn disarm_timer(&self, entry: &TimerEntry);
+
+    /// The time, which a simulator may invent.
+    fn now(&self) -> Instant;
+}
+
+/// A deadline in a heap of timers; it lives in the frame of the wait that it ends.
+#[derive(Debug)]
+pub(crate) struct TimerEntry {
+    pub(crate) deadline: Instant,
+    pub(crate) task: NonNull<Header>,
+    pub(crate) epoch: Epoch,
+    /// The host's: which of its heaps the entry is in. Written when it is armed, by the task.
+    pub(crate) heap: Cell<usize>,
+    /// The heap's, under its lock: where in the heap, or `OUT`.
+    pub(crate) index: Cell<usize>,
+}
+
+impl TimerEntry {
+    /// The index of an entry that is in no heap.
+    pub(crate) const OUT: usize = usize::MAX;
+
+    pub(crate) fn new(deadline: Instant, task: NonNull<Header>, epoch: Epoch) -> TimerEntry {
+        TimerEntry { deadline, task, epoch, heap: Cell::new(0), index: Cell::new(TimerEntry::OUT) }
+    }
+}

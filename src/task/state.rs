@@ -1,0 +1,212 @@
+//! The state word: is its owner running, about to wait, waiting, or already told to go on?
+//!
+//! Every participant that can wait has one: a task in its control block, a kernel thread and a future in a frame of
+//! their own. It is the one place where the race between "I am going to sleep" and "wake up" is decided.
+//!
+//! # States
+//!
+//! The word holds an *epoch* (which wait this is, counted by the owner) and a *phase*:
+//!
+//! ```text
+//!                arm                      commit
+//!   RUNNING ───────────────▶ WAITING ───────────────▶ PARKED
+//!      ▲                     │     │                     │
+//!      │ withdraw            │     │ claim               │ claim
+//!      ├─────────────────────┘     ▼                     ▼
+//!      │                     WOKEN │ TIMED_OUT │ CANCELLED
+//!      └──────────── the owner goes on, and arms again ──┘
+//! ```
+//!
+//! * `arm` is the owner's: from now on it may be claimed. It then publishes the epoch wherever a waker may look (the
+//!   queues it waits in, a timer) while it still runs on its own stack.
+//! * `commit` is made *for* the owner once its stack has been left, by whoever runs next on that kernel thread. A
+//!   participant that has no stack to leave (a thread, a future) is never committed: it stays WAITING.
+//! * `claim` is the wakers'. A waker, a timer and a canceller may try at the same time, and exactly one wins an epoch.
+//!   The winner is told whether the stack had been left.
+//!
+//! # The races, and why they can't happen
+//!
+//! * **Resumed on a stack still in use.** A waker that finds WAITING must not make the task runnable: another worker
+//!   could enter a stack that the task is still leaving. It only leaves its outcome. `commit` then fails, and the
+//!   worker that left the stack makes the task runnable itself. If the waker finds PARKED the stack is free, and
+//!   `commit`'s Release made all that was written on it visible to the claimer's Acquire.
+//! * **Lost wake-up.** `claim` and `commit` are read-modify-writes of one word, so one of them sees the other: either
+//!   the claimer sees PARKED and makes the task runnable, or `commit` sees the claim.
+//! * **Double wake-up.** Only one compare-exchange can take an epoch out of WAITING or PARKED.
+//! * **A stale waker** (a timer that fires late, an entry left over) carries the epoch it was given. Epochs are 60 bits
+//!   wide and never come back, so its compare-exchange fails.
+//!
+//! # Tried and rejected
+//!
+//! Publishing the waiter only after the stack was left, as Go's `gopark` does, needs no `commit`; but it holds the
+//! channel's lock across the switch, needs all locks of a `select` at once, and can't serve a thread or a future,
+//! which leave no stack. An "on a processor" flag that the resumer spins on, as an operating system's kernel has it,
+//! saves the read-modify-write too, but two workers that each want what the other is leaving spin for ever.
+
+use crate::primitive::{AtomicU64, Ordering};
+
+const PHASE: u64 = 0b0111;
+/// This wait is closed to cancellation. It is told apart by being part of the epoch.
+const SHIELDED: u64 = 0b1000;
+const EPOCH_ONE: u64 = 0b1_0000;
+
+const RUNNING: u64 = 0;
+const WAITING: u64 = 1;
+const PARKED: u64 = 2;
+const WOKEN: u64 = 3;
+const TIMED_OUT: u64 = 4;
+const CANCELLED: u64 = 5;
+
+/// Which wait of its owner a claim is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Epoch(u64);
+
+/// Why a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Outcome {
+    /// Whoever it waited for woke it.
+    Woken,
+    /// The deadline passed first.
+    TimedOut,
+    /// The task was cancelled first.
+    Cancelled,
+}
+
+impl Outcome {
+    fn phase(self) -> u64 {
+        match self {
+            Outcome::Woken => WOKEN,
+            Outcome::TimedOut => TIMED_OUT,
+            Outcome::Cancelled => CANCELLED,
+        }
+    }
+
+    fn from_phase(phase: u64) -> Option<Outcome> {
+        match phase {
+            WOKEN => Some(Outcome::Woken),
+            TIMED_OUT => Some(Outcome::TimedOut),
+            CANCELLED => Some(Outcome::Cancelled),
+            _ => None,
+        }
+    }
+}
+
+/// What the winner of a claim has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Claimed {
+    /// The stack had not been left: a task's worker will see the claim by itself, a thread or a future must be told.
+    OnStack,
+    /// The stack had been left: the winner makes the task runnable.
+    Parked,
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    word: AtomicU64,
+}
+
+impl State {
+    #[cfg(not(loom))]
+    pub(crate) const fn new() -> State {
+        State { word: AtomicU64::new(RUNNING) }
+    }
+
+    #[cfg(loom)]
+    pub(crate) fn new() -> State {
+        State { word: AtomicU64::new(RUNNING) }
+    }
+
+    /// The owner begins a wait, which a canceller can't end if it is shielded.
+    #[inline]
+    pub(crate) fn arm(&self, shielded: bool) -> Epoch {
+        // Relaxed: only the owner takes the word out of a final phase, and the epoch reaches wakers through the lock of
+        // the queue it is published in.
+        let word = self.word.load(Ordering::Relaxed);
+        debug_assert!(!matches!(word & PHASE, WAITING | PARKED), "armed twice");
+        let epoch = (word & !(PHASE | SHIELDED)).wrapping_add(EPOCH_ONE) | if shielded { SHIELDED } else { 0 };
+        self.word.store(epoch | WAITING, Ordering::Relaxed);
+        Epoch(epoch)
+    }
+
+    /// The owner takes its wait back before it has left its stack. Fails with the outcome if somebody claimed it.
+    #[inline]
+    pub(crate) fn withdraw(&self, epoch: Epoch) -> Result<(), Outcome> {
+        // Acquire on failure: pairs with the Release of `claim`.
+        match self.word.compare_exchange(epoch.0 | WAITING, epoch.0 | RUNNING, Ordering::Relaxed, Ordering::Acquire) {
+            Ok(_) => Ok(()),
+            Err(word) => Err(Outcome::from_phase(word & PHASE).expect("a wait is withdrawn before it is committed")),
+        }
+    }
+
+    /// The owner's stack has been left: called on another stack of the same kernel thread. `false` if the wait has
+    /// been claimed already, and then the caller makes the task runnable.
+    #[inline]
+    pub(crate) fn commit(&self) -> bool {
+        // Relaxed: this kernel thread wrote it, or the compare-exchange fails.
+        let word = self.word.load(Ordering::Relaxed);
+        if word & PHASE != WAITING {
+            // Synchronise with the claim all the same: the owner reads what its waker wrote.
+            // Acquire: pairs with the Release of `claim`.
+            let _ = self.word.load(Ordering::Acquire);
+            return false;
+        }
+        // SeqCst success: its Release half gives the stack to the claimer's Acquire; and it is one half of the handshake
+        // with `Header::cancel` (store the flag, then read the word, against commit the word, then read the flag).
+        // Acquire failure: pairs with the Release of `claim`.
+        self.word.compare_exchange(word, word & !PHASE | PARKED, Ordering::SeqCst, Ordering::Acquire).is_ok()
+    }
+
+    /// A waker, a timer or a canceller takes this wait. `None` if it is over or somebody else has it.
+    #[inline]
+    pub(crate) fn claim(&self, epoch: Epoch, outcome: Outcome) -> Option<Claimed> {
+        let claimed = epoch.0 | outcome.phase();
+        // AcqRel: Acquire takes over the stack that `commit` released; Release shows the owner what the waker wrote
+        // before (pairs with `commit`, `outcome` and `withdraw`). The likely phase is tried first.
+        match self.word.compare_exchange(epoch.0 | PARKED, claimed, Ordering::AcqRel, Ordering::Relaxed) {
+            Ok(_) => Some(Claimed::Parked),
+            Err(word) if word == epoch.0 | WAITING => self.claim_waiting(epoch, claimed),
+            Err(_) => None,
+        }
+    }
+
+    fn claim_waiting(&self, epoch: Epoch, claimed: u64) -> Option<Claimed> {
+        // AcqRel: as in `claim`.
+        match self.word.compare_exchange(epoch.0 | WAITING, claimed, Ordering::AcqRel, Ordering::Relaxed) {
+            Ok(_) => Some(Claimed::OnStack),
+            // It was committed in between.
+            Err(word) if word == epoch.0 | PARKED => self
+                .word
+                .compare_exchange(word, claimed, Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok()
+                .then_some(Claimed::Parked),
+            Err(_) => None,
+        }
+    }
+
+    /// Claims whatever wait the owner is in, if it is in one and not shielded: for a canceller, which knows no epoch.
+    pub(crate) fn claim_current(&self, outcome: Outcome) -> Option<Claimed> {
+        // SeqCst: the other half of the handshake that `commit` describes. It must be a read-modify-write, so that it
+        // stands in the word's order before or after the commit.
+        let word = self.word.fetch_or(0, Ordering::SeqCst);
+        match word & PHASE {
+            WAITING | PARKED if word & SHIELDED == 0 => self.claim(Epoch(word & !PHASE), outcome),
+            _ => None,
+        }
+    }
+
+    /// Whether this wait can still be claimed. A hint: it may be over the next moment.
+    #[inline]
+    pub(crate) fn is_claimable(&self, epoch: Epoch) -> bool {
+        let word = self.word.load(Ordering::Relaxed);
+        word == epoch.0 | PARKED || word == epoch.0 | WAITING
+    }
+
+    /// How the owner's wait ended, if it has.
+    #[inline]
+    pub(crate) fn outcome(&self) -> Option<Outcome> {
+        // Acquire: pairs with the Release of `claim`.
+        Outcome::from_phase(self.word.load(Ordering::Acquire) & PHASE)
+    }
+}

@@ -1,0 +1,291 @@
+//! Waiters, and queues of them.
+//!
+//! A [`Waiter`] names one wait of one participant: a task, a kernel thread or a future. A [`WaitQueue`] is a list of
+//! [`Node`]s, each of which lives in the frame (or the pinned future) of the one that waits, and is linked under the
+//! lock of the thing waited for. So a wait allocates nothing.
+//!
+//! # Protocol
+//! The waiter arms its state word, links its nodes, each under its queue's lock, and suspends. A waker, holding the
+//! lock, unlinks a node, writes what it has to give, claims the waiter, and after it has let go of the lock fires the
+//! [`Wakeup`]. A waiter that comes back takes the lock of every queue it is linked in and unlinks itself.
+//!
+//! # The races, and why they can't happen
+//! * **A node used after its frame is gone.** A node is touched only under its queue's lock, and by a waker only up to
+//!   its claim. The waiter frees it when it was claimed by that queue (then that was the last touch), or after it has
+//!   held the lock itself.
+//! * **A message given to one who has gone.** A waker gives before it claims; if the claim fails it takes back what it
+//!   gave, still under the lock, which the waiter has yet to take. So a message is either received or still here.
+//! * **A wake-up lost with a cancelled waiter.** A failed claim passes on to the next node in the same step.
+//! * **A participant used after it is gone.** Between claim and fire the lock is free, and a thread or a future that was
+//!   claimed may go on by itself. So the claim takes a handle of its own out of it first. A parked task can't go on
+//!   before it is fired.
+
+use crate::lock::Lock;
+use crate::primitive::thread::Thread;
+use crate::task::{Claimed, Epoch, Header, Outcome, State};
+use std::cell::{Cell, UnsafeCell};
+use std::ptr::{self, NonNull};
+use std::task::Waker;
+
+/// A kernel thread that waits; in the frame of its wait.
+pub(crate) struct ThreadParker {
+    pub(crate) state: State,
+    pub(crate) thread: Thread,
+}
+
+/// A future that waits; inside the pinned future.
+pub(crate) struct FutureParker {
+    pub(crate) state: State,
+    pub(crate) waker: Lock<Option<Waker>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Who {
+    Task(NonNull<Header>),
+    Thread(NonNull<ThreadParker>),
+    Future(NonNull<FutureParker>),
+}
+
+/// One wait of one participant.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Waiter {
+    who: Who,
+    epoch: Epoch,
+}
+
+impl Waiter {
+    pub(crate) fn task(task: NonNull<Header>, epoch: Epoch) -> Waiter {
+        Waiter { who: Who::Task(task), epoch }
+    }
+
+    pub(crate) fn thread(parker: &ThreadParker, epoch: Epoch) -> Waiter {
+        Waiter { who: Who::Thread(NonNull::from(parker)), epoch }
+    }
+
+    pub(crate) fn future(parker: &FutureParker, epoch: Epoch) -> Waiter {
+        Waiter { who: Who::Future(NonNull::from(parker)), epoch }
+    }
+
+    /// Ends this wait with `outcome`, if nobody has ended it yet.
+    ///
+    /// # Safety
+    /// The participant is still in the wait, or held in it by a lock that it must take before it leaves.
+    pub(crate) unsafe fn claim(self, outcome: Outcome) -> Option<Wakeup> {
+        // SAFETY (each arm): the caller vouches that the participant is there until the claim.
+        match self.who {
+            Who::Task(task) => match unsafe { task.as_ref() }.state.claim(self.epoch, outcome)? {
+                Claimed::Parked => Some(Wakeup(Wake::Task(task))),
+                Claimed::OnStack => Some(Wakeup(Wake::Nothing)),
+            },
+            Who::Thread(parker) => {
+                let parker = unsafe { parker.as_ref() };
+                let thread = parker.thread.clone();
+                let _ = parker.state.claim(self.epoch, outcome)?;
+                Some(Wakeup(Wake::Thread(thread)))
+            }
+            Who::Future(parker) => {
+                let parker = unsafe { parker.as_ref() };
+                let mut waker = parker.waker.lock();
+                let _ = parker.state.claim(self.epoch, outcome)?;
+                Some(Wakeup(waker.take().map_or(Wake::Nothing, Wake::Future)))
+            }
+        }
+    }
+
+    /// Whether this wait still goes on. A hint, unless a lock keeps the others away.
+    ///
+    /// # Safety
+    /// As for `claim`.
+    unsafe fn is_claimable(self) -> bool {
+        // SAFETY (each arm): as in `claim`.
+        match self.who {
+            Who::Task(task) => unsafe { task.as_ref() }.state.is_claimable(self.epoch),
+            Who::Thread(parker) => unsafe { parker.as_ref() }.state.is_claimable(self.epoch),
+            Who::Future(parker) => unsafe { parker.as_ref() }.state.is_claimable(self.epoch),
+        }
+    }
+}
+
+enum Wake {
+    /// The task was still on its stack; its worker sees the claim when it leaves it.
+    Nothing,
+    Task(NonNull<Header>),
+    Thread(Thread),
+    Future(Waker),
+}
+
+/// A claimed waiter, to be woken once no lock is held.
+#[must_use = "a claimed waiter sleeps on until it is fired"]
+pub(crate) struct Wakeup(Wake);
+
+// SAFETY: a claimed and parked task belongs to the claimer, whichever thread that is on; the others are Send.
+unsafe impl Send for Wakeup {}
+
+impl Wakeup {
+    /// Wakes it. Not under a lock: a waker is foreign code, and a scheduler may take its time.
+    #[inline]
+    pub(crate) fn fire(self) {
+        match self.0 {
+            Wake::Nothing => {}
+            // SAFETY: it was parked and the claim made it ours, so it has not finished and its stack is left.
+            Wake::Task(task) => unsafe { task.as_ref().host().make_runnable(task) },
+            Wake::Thread(thread) => thread.unpark(),
+            Wake::Future(waker) => waker.wake(),
+        }
+    }
+}
+
+/// A place in a [`WaitQueue`], with what is handed over there.
+pub(crate) struct Node<P> {
+    waiter: Waiter,
+    linked: Cell<bool>,
+    prev: Cell<*const Node<P>>,
+    next: Cell<*const Node<P>>,
+    payload: UnsafeCell<P>,
+}
+
+impl<P> Node<P> {
+    pub(crate) fn new(waiter: Waiter, payload: P) -> Node<P> {
+        Node {
+            waiter,
+            linked: Cell::new(false),
+            prev: Cell::new(ptr::null()),
+            next: Cell::new(ptr::null()),
+            payload: UnsafeCell::new(payload),
+        }
+    }
+
+    /// What was handed over, once the node is in no queue.
+    pub(crate) fn into_payload(self) -> P {
+        debug_assert!(!self.linked.get());
+        self.payload.into_inner()
+    }
+
+    /// The payload in place.
+    ///
+    /// # Safety
+    /// The caller holds the queue's lock, or the node is unlinked and was claimed.
+    #[allow(clippy::mut_from_ref)]
+    pub(crate) unsafe fn payload(&self) -> &mut P {
+        // SAFETY: the caller's.
+        unsafe { &mut *self.payload.get() }
+    }
+}
+
+/// A queue of waiters, oldest first; guarded by the lock it stands under.
+///
+/// # Invariant
+/// Every node in the list is alive, stays where it is, and is linked in this list alone.
+pub(crate) struct WaitQueue<P> {
+    head: *const Node<P>,
+    tail: *const Node<P>,
+}
+
+// SAFETY: a queue is a list of pointers to nodes, used under the lock that guards the queue; the payloads cross threads.
+unsafe impl<P: Send> Send for WaitQueue<P> {}
+
+impl<P> WaitQueue<P> {
+    pub(crate) const fn new() -> WaitQueue<P> {
+        WaitQueue { head: ptr::null(), tail: ptr::null() }
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.head.is_null()
+    }
+
+    /// Links a node at the end.
+    ///
+    /// # Safety
+    /// The node is unlinked, and stays where it is until it has been unlinked: by being taken, or by `remove`, which
+    /// its owner calls under the lock unless it knows that this queue has woken it.
+    pub(crate) unsafe fn push_back(&mut self, node: &Node<P>) {
+        debug_assert!(!node.linked.get());
+        node.linked.set(true);
+        node.prev.set(self.tail);
+        node.next.set(ptr::null());
+        if self.tail.is_null() {
+            self.head = node;
+        } else {
+            // SAFETY: the invariant.
+            unsafe { (*self.tail).next.set(node) };
+        }
+        self.tail = node;
+    }
+
+    /// Unlinks a node wherever it stands; `false` if it has been taken.
+    ///
+    /// # Safety
+    /// The node was pushed to this queue.
+    pub(crate) unsafe fn remove(&mut self, node: &Node<P>) -> bool {
+        if !node.linked.replace(false) {
+            return false;
+        }
+        let (prev, next) = (node.prev.get(), node.next.get());
+        // SAFETY: the invariant, for both neighbours.
+        unsafe {
+            if prev.is_null() {
+                self.head = next
+            } else {
+                (*prev).next.set(next)
+            }
+            if next.is_null() { self.tail = prev } else { (*next).prev.set(prev) }
+        }
+        true
+    }
+
+    /// Unlinks the oldest waiter that can be claimed, and claims it. `give` is called with its payload before the claim,
+    /// and `undo` with what it returned when the claim fails; the next one is tried then. `not` is passed over.
+    #[inline]
+    pub(crate) fn take<R>(
+        &mut self,
+        not: Option<Waiter>,
+        mut give: impl FnMut(&mut P) -> R,
+        mut undo: impl FnMut(&mut P, R),
+    ) -> Option<(R, Wakeup)> {
+        let mut at = self.head;
+        while !at.is_null() {
+            // SAFETY: the invariant; the payload is ours under the lock.
+            let (node, payload) = unsafe { (&*at, &mut *(*at).payload.get()) };
+            at = node.next.get();
+            if not == Some(node.waiter) {
+                continue;
+            }
+            // SAFETY: it is linked in this queue.
+            unsafe { self.remove(node) };
+            let given = give(payload);
+            // SAFETY: the waiter must take the lock we hold before it leaves, unless this claim succeeds.
+            match unsafe { node.waiter.claim(Outcome::Woken) } {
+                Some(wakeup) => return Some((given, wakeup)),
+                None => undo(payload, given),
+            }
+        }
+        None
+    }
+
+    /// Claims the oldest waiter that can be, where nothing is handed over.
+    #[inline]
+    pub(crate) fn take_one(&mut self) -> Option<Wakeup> {
+        self.take(None, |_| (), |_, ()| ()).map(|((), wakeup)| wakeup)
+    }
+
+    /// Claims all waiters, in their order.
+    pub(crate) fn take_all(&mut self) -> Vec<Wakeup> {
+        std::iter::from_fn(|| self.take_one()).collect()
+    }
+
+    /// Whether anybody but `not` could be taken.
+    pub(crate) fn has_waiter(&self, not: Option<Waiter>) -> bool {
+        let mut at = self.head;
+        while !at.is_null() {
+            // SAFETY: the invariant.
+            let node = unsafe { &*at };
+            // SAFETY: a linked waiter must take the lock we hold before it leaves.
+            if not != Some(node.waiter) && unsafe { node.waiter.is_claimable() } {
+                return true;
+            }
+            at = node.next.get();
+        }
+        false
+    }
+}
