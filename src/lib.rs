@@ -16,7 +16,4 @@ mod task;
 #[allow(unsafe_code)]
 mod wait;
 
-/// Tasks.
-pub mod task_api {
-    pub use crate::task::TaskId;
-}
+pub use crate::task::TaskId;

@@ -4,6 +4,7 @@ mod header;
 mod schedule;
 mod state;
 
-pub(crate) use header::{Header, TaskId, TaskRef, Vtable};
+pub use header::TaskId;
+pub(crate) use header::{Header, TaskRef, Vtable};
 pub(crate) use schedule::{Leave, Schedule, TimerEntry};
 pub(crate) use state::{Claimed, Epoch, Outcome, State};
