@@ -11,6 +11,7 @@ mod lock;
 mod park;
 mod primitive;
 mod rng;
+mod stack;
 #[allow(unsafe_code)]
 mod task;
 #[allow(unsafe_code)]
