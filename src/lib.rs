@@ -7,10 +7,12 @@ mod current;
 mod fiber;
 #[allow(unsafe_code)]
 mod lock;
+mod netpoll;
 #[allow(unsafe_code)]
 mod park;
 mod primitive;
 mod rng;
+mod runtime;
 #[allow(unsafe_code)]
 mod task;
 #[allow(unsafe_code)]
