@@ -14,8 +14,8 @@
 use crate::cancel::Cancelled;
 use crate::lock::Lock;
 use crate::park::{Reason, wait_in};
-use crate::primitive::thread;
-use crate::task::{Header, Outcome, Schedule, State, TaskId, TaskRef, Vtable};
+use crate::stack::Class;
+use crate::control::{Header, Outcome, Schedule, State, TaskId, TaskRef, Vtable};
 use crate::wait::{FutureParker, Node, WaitQueue, Waiter, Wakeup};
 use std::alloc;
 use std::any::Any;
@@ -135,7 +135,7 @@ fn drop_quietly<T>(value: T) {
 pub(crate) unsafe fn new_task<F: FnOnce() -> T, T>(
     f: F,
     host: NonNull<dyn Schedule>,
-    stack_class: u8,
+    stack_class: Class,
     name: Option<Arc<str>>,
 ) -> (NonNull<Header>, JoinHandle<T>) {
     let cell = Box::new(Cell {
@@ -150,7 +150,7 @@ pub(crate) unsafe fn new_task<F: FnOnce() -> T, T>(
                 parked: WaitQueue::new(),
             }),
         },
-        stage: UnsafeCell::new(Stage::Closure(f)),
+        stage: UnsafeCell::new(Stage::<F, T>::Closure(f)),
     });
     let task = NonNull::from(Box::leak(cell)).cast::<Header>();
     // SAFETY: the second of the two references.
@@ -254,7 +254,7 @@ impl<T> JoinHandle<T> {
 
     fn take_result(&mut self) -> std::thread::Result<T> {
         let task = self.task.take().expect("the result is taken once");
-        let mut result = mem::MaybeUninit::uninit();
+        let mut result = mem::MaybeUninit::<std::thread::Result<T>>::uninit();
         // SAFETY: the task is finished, its result is a `T`, and this is the one handle to it.
         unsafe {
             task.take_result(result.as_mut_ptr().cast());

@@ -7,7 +7,7 @@
 use crate::current;
 use crate::lock::{Guard, Lock};
 use crate::primitive::{Ordering, thread};
-use crate::task::{Header, Leave, Outcome, State, TimerEntry};
+use crate::control::{Header, Leave, Outcome, State, TimerEntry};
 use crate::wait::{Node, ThreadParker, WaitQueue, Waiter};
 use std::ptr::NonNull;
 use std::time::{Duration, Instant};

@@ -7,7 +7,7 @@ use crate::netpoll::Netpoll;
 use crate::park;
 use crate::scheduler::Scheduler;
 use crate::stack::{self, Class};
-use crate::task::{Header, Schedule};
+use crate::control::{Header, Schedule};
 use std::fmt;
 use std::io;
 use std::mem;
@@ -262,7 +262,7 @@ where
     scheduler.admit(class)?;
     // SAFETY: a scheduler outlives its unfinished tasks; the rest is the caller's.
     let (task, handle) =
-        unsafe { join::new_task(f, scheduler.as_host(), class.index(), settings.name.map(Into::into)) };
+        unsafe { join::new_task(f, scheduler.as_host(), class, settings.name.map(Into::into)) };
     scheduler.launch(task);
     Ok(handle)
 }

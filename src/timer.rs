@@ -17,7 +17,7 @@
 
 use crate::lock::Lock;
 use crate::primitive::{AtomicU64, Ordering};
-use crate::task::{Outcome, TimerEntry};
+use crate::control::{Outcome, TimerEntry};
 use crate::wait::{Waiter, Wakeup};
 use std::ptr::NonNull;
 use std::time::{Duration, Instant};

@@ -22,7 +22,7 @@
 
 use crate::lock::Lock;
 use crate::primitive::thread::Thread;
-use crate::task::{Claimed, Epoch, Header, Outcome, State};
+use crate::control::{Claimed, Epoch, Header, Outcome, State};
 use std::cell::{Cell, UnsafeCell};
 use std::ptr::{self, NonNull};
 use std::task::Waker;

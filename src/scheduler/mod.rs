@@ -31,7 +31,7 @@ use crate::netpoll::Netpoll;
 use crate::park::{Reason, wait_in};
 use crate::primitive::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 use crate::stack::{self, Class};
-use crate::task::{Header, Leave, Outcome, Schedule, TimerEntry};
+use crate::control::{Header, Leave, Outcome, Schedule, TimerEntry};
 use crate::timer::Timers;
 use crate::wait::{WaitQueue, Wakeup};
 use crossbeam_deque::{Injector, Stealer, Worker as Deque};

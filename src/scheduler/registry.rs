@@ -5,7 +5,7 @@
 //! ends. The list is intrusive: the links lie in the control block.
 
 use crate::lock::Lock;
-use crate::task::{Header, Links};
+use crate::control::{Header, Links};
 use crossbeam_utils::CachePadded;
 use std::ptr::NonNull;
 

@@ -21,7 +21,7 @@
 use super::worker::Worker;
 use super::{ABANDONED, RUNNING};
 use crate::primitive::Ordering;
-use crate::task::Header;
+use crate::control::Header;
 use std::cell::Cell;
 use std::ptr;
 use std::ptr::NonNull;

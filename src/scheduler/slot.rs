@@ -8,7 +8,7 @@
 //! Every other change is an exchange, so a task comes out exactly once.
 
 use crate::primitive::{AtomicPtr, Ordering};
-use crate::task::Header;
+use crate::control::Header;
 use std::ptr::{self, NonNull};
 
 pub(super) struct NextSlot {

@@ -33,7 +33,7 @@ use crate::netpoll::Wait;
 use crate::primitive::Ordering;
 use crate::rng::Rng;
 use crate::stack::{self, Class, Stack};
-use crate::task::{Header, Leave, Outcome};
+use crate::control::{Header, Leave, Outcome};
 use crate::wait::Wakeup;
 use crossbeam_deque::{Steal, Worker as Deque};
 use std::cell::{Cell, RefCell};
@@ -143,9 +143,9 @@ extern "C" fn base(me: NonNull<Fiber>) -> ! {
                 w.jump(me, fiber);
             }
             let mine = me.as_ref().stack().expect("a task's stack").class();
-            if header.stack_class != mine.index() {
+            if header.stack_class != mine {
                 w.first.set(Some(task));
-                let fiber = w.fresh_fiber(Class::from_index(header.stack_class));
+                let fiber = w.fresh_fiber(header.stack_class);
                 w.jump(me, fiber);
             }
             header.fiber.set(Some(me));
@@ -203,7 +203,7 @@ pub(super) unsafe fn suspend(how: Leave) {
                 }
                 None => {
                     w.first.set(Some(task));
-                    w.fresh_fiber(Class::from_index(task.as_ref().stack_class))
+                    w.fresh_fiber(task.as_ref().stack_class)
                 }
             }
         },

@@ -12,6 +12,7 @@ use super::{Claimed, Outcome, Schedule, State};
 use crate::asymmetric;
 use crate::fiber::Fiber;
 use crate::primitive::{AtomicBool, AtomicU8, AtomicU32, Ordering, StaticAtomicU64};
+use crate::stack::Class;
 use std::cell::Cell;
 use std::fmt;
 use std::num::NonZeroU64;
@@ -72,7 +73,7 @@ pub(crate) struct Header {
     /// How many `shield`s the task is in.
     pub(crate) mask: Cell<u32>,
     /// The class of stack it runs on; accounted for when it was spawned.
-    pub(crate) stack_class: u8,
+    pub(crate) stack_class: Class,
     pub(crate) fiber: Cell<Option<NonNull<Fiber>>>,
     /// The host's, under its lock.
     pub(crate) links: Cell<Links>,
@@ -99,7 +100,7 @@ impl Header {
     pub(crate) unsafe fn new(
         vtable: &'static Vtable,
         host: NonNull<dyn Schedule>,
-        stack_class: u8,
+        stack_class: Class,
         name: Option<Arc<str>>,
         refs: u32,
     ) -> Header {

@@ -2,12 +2,15 @@
 
 use crate::cancel;
 use crate::current;
-use crate::join::{self, JoinHandle, Task};
+use crate::join::{self, JoinHandle};
 use crate::park::{self, Reason};
 use crate::runtime::{self, Settings};
-use crate::task::{Outcome, TaskRef};
+use crate::control::{Outcome, TaskRef};
 use std::io;
 use std::time::{Duration, Instant};
+
+pub use crate::control::TaskId;
+pub use crate::join::Task;
 
 /// Makes a task with a name or a stack of its own.
 ///
