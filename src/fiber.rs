@@ -33,12 +33,7 @@ pub(crate) struct Fiber {
 impl Fiber {
     /// The fiber of a kernel thread's own stack, on which it is called.
     pub(crate) fn of_thread() -> Fiber {
-        Fiber {
-            saved: Cell::new(MaybeUninit::uninit()),
-            stack: None,
-            entry: None,
-            shadow: shadow::Shadow::of_thread(),
-        }
+        Fiber { saved: Cell::new(MaybeUninit::uninit()), stack: None, entry: None, shadow: shadow::Shadow::of_thread() }
     }
 
     /// A suspended fiber that will call `entry` with itself, on `stack`.

@@ -12,10 +12,10 @@
 //! `park` and `unpark` wait here too: the token is under the same lock.
 
 use crate::cancel::Cancelled;
+use crate::control::{Header, Outcome, Schedule, State, TaskId, TaskRef, Vtable};
 use crate::lock::Lock;
 use crate::park::{Reason, wait_in};
 use crate::stack::Class;
-use crate::control::{Header, Outcome, Schedule, State, TaskId, TaskRef, Vtable};
 use crate::wait::{FutureParker, Node, WaitQueue, Waiter, Wakeup};
 use std::alloc;
 use std::any::Any;
@@ -41,10 +41,31 @@ struct Meeting {
     parked: WaitQueue<()>,
 }
 
+/// One who wants to know of a task's end: the scope that it borrows from.
+pub(crate) trait Observer: Send + Sync {
+    /// The last thing a task does: nothing of the user's is touched after it.
+    fn task_ended(&self);
+    /// A task panicked, and nobody has taken its payload. Called before `task_ended` if nobody can.
+    fn panic_unseen(&self);
+}
+
 #[repr(C)]
 struct Joint {
     header: Header,
     meeting: Lock<Meeting>,
+    observer: Option<Arc<dyn Observer>>,
+}
+
+impl Joint {
+    /// A result is dropped that nobody has seen.
+    fn unseen<T>(&self, result: std::thread::Result<T>) {
+        if let (Err(payload), Some(observer)) = (&result, &self.observer)
+            && !payload.is::<Cancelled>()
+        {
+            observer.panic_unseen();
+        }
+        drop_quietly(result);
+    }
 }
 
 enum Stage<F, T> {
@@ -88,18 +109,19 @@ impl<F: FnOnce() -> T, T> Cell<F, T> {
         // SAFETY: as in `run`; the runtime's reference keeps the cell.
         let cell = unsafe { task.cast::<Self>().as_ref() };
         let mut meeting = cell.joint.meeting.lock();
-        if meeting.detached {
-            drop(meeting);
-            // SAFETY: there is no handle, so the stage is still ours.
-            drop_quietly(mem::replace(unsafe { &mut *cell.stage.get() }, Stage::Taken));
-            cell.joint.meeting.lock().finished = true;
-            return;
-        }
         meeting.finished = true;
         let joiner = meeting.joiner.take_one();
+        let detached = meeting.detached;
         drop(meeting);
         if let Some(wakeup) = joiner {
             wakeup.fire();
+        }
+        // SAFETY: without a handle the stage is still ours.
+        if detached && let Stage::Result(result) = mem::replace(unsafe { &mut *cell.stage.get() }, Stage::Taken) {
+            cell.joint.unseen(result);
+        }
+        if let Some(observer) = &cell.joint.observer {
+            observer.task_ended();
         }
     }
 
@@ -137,6 +159,7 @@ pub(crate) unsafe fn new_task<F: FnOnce() -> T, T>(
     host: NonNull<dyn Schedule>,
     stack_class: Class,
     name: Option<Arc<str>>,
+    observer: Option<Arc<dyn Observer>>,
 ) -> (NonNull<Header>, JoinHandle<T>) {
     let cell = Box::new(Cell {
         joint: Joint {
@@ -149,6 +172,7 @@ pub(crate) unsafe fn new_task<F: FnOnce() -> T, T>(
                 joiner: WaitQueue::new(),
                 parked: WaitQueue::new(),
             }),
+            observer,
         },
         stage: UnsafeCell::new(Stage::<F, T>::Closure(f)),
     });
@@ -156,18 +180,6 @@ pub(crate) unsafe fn new_task<F: FnOnce() -> T, T>(
     // SAFETY: the second of the two references.
     let handle = JoinHandle { task: Some(unsafe { TaskRef::from_raw(task) }), polled: None, result: PhantomData };
     (task, handle)
-}
-
-/// Frees a task that was never launched, and drops its closure.
-///
-/// # Safety
-/// It came from `new_task`, was not launched, and its handle has been forgotten.
-pub(crate) unsafe fn discard_task(task: NonNull<Header>) {
-    // SAFETY: both references are the caller's.
-    unsafe {
-        Header::release(task);
-        Header::release(task);
-    }
 }
 
 fn joint(task: &TaskRef) -> &Joint {
@@ -305,7 +317,8 @@ impl<T> Drop for JoinHandle<T> {
         let finished = meeting.finished;
         drop(meeting);
         if finished {
-            drop(self.take_result());
+            let task = task.clone();
+            joint(&task).unseen(self.take_result());
         }
     }
 }
@@ -350,10 +363,8 @@ impl<T> Future for JoinHandle<T> {
         }
         let state = State::new();
         let epoch = state.arm(true);
-        let mut polled = Box::new(Polled {
-            parker: FutureParker { state, waker: Lock::new(Some(cx.waker().clone())) },
-            node: None,
-        });
+        let mut polled =
+            Box::new(Polled { parker: FutureParker { state, waker: Lock::new(Some(cx.waker().clone())) }, node: None });
         let waiter = Waiter::future(&polled.parker, epoch);
         let node = polled.node.insert(Node::new(waiter, ()));
         let mut meeting = joint(self.task_ref()).meeting.lock();

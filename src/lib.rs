@@ -26,6 +26,8 @@ mod rng;
 pub mod runtime;
 #[allow(unsafe_code)]
 mod scheduler;
+#[allow(unsafe_code)]
+mod scope;
 mod stack;
 #[allow(unsafe_code)]
 pub mod task;
@@ -36,3 +38,4 @@ mod wait;
 
 pub use crate::join::JoinHandle;
 pub use crate::runtime::{run, spawn};
+pub use crate::scope::{Scope, ScopedJoinHandle, scope};

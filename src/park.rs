@@ -4,10 +4,10 @@
 //! a plain kernel thread, which sleeps in the kernel. (A future waits by arming a [`FutureParker`] of its own; see
 //! `join.rs`.) The caller says why it waits, until when, and publishes its waiter; everything else is here.
 
+use crate::control::{Header, Leave, Outcome, State, TimerEntry};
 use crate::current;
 use crate::lock::{Guard, Lock};
 use crate::primitive::{Ordering, thread};
-use crate::control::{Header, Leave, Outcome, State, TimerEntry};
 use crate::wait::{Node, ThreadParker, WaitQueue, Waiter};
 use std::ptr::NonNull;
 use std::time::{Duration, Instant};

@@ -1,13 +1,13 @@
 //! Runtimes: the global one, and one's own.
 
 use crate::asymmetric;
+use crate::control::{Header, Schedule};
 use crate::current;
-use crate::join::{self, JoinHandle};
+use crate::join::{self, JoinHandle, Observer};
 use crate::netpoll::Netpoll;
 use crate::park;
 use crate::scheduler::Scheduler;
 use crate::stack::{self, Class};
-use crate::control::{Header, Schedule};
 use std::fmt;
 use std::io;
 use std::mem;
@@ -233,10 +233,11 @@ pub(crate) fn current_netpoll() -> io::Result<Arc<Netpoll>> {
 }
 
 /// What a task can be told to be like.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Settings {
     pub(crate) name: Option<String>,
     pub(crate) stack_size: Option<usize>,
+    pub(crate) observer: Option<Arc<dyn Observer>>,
 }
 
 #[cold]
@@ -246,11 +247,7 @@ pub(crate) fn no_room(error: &io::Error) -> ! {
 
 /// # Safety
 /// `f` and its result stay valid for as long as the task may use them.
-pub(crate) unsafe fn spawn_unchecked<F, T>(
-    scheduler: &Scheduler,
-    settings: Settings,
-    f: F,
-) -> io::Result<JoinHandle<T>>
+pub(crate) unsafe fn spawn_unchecked<F, T>(scheduler: &Scheduler, settings: Settings, f: F) -> io::Result<JoinHandle<T>>
 where
     F: FnOnce() -> T + Send,
     T: Send,
@@ -262,7 +259,7 @@ where
     scheduler.admit(class)?;
     // SAFETY: a scheduler outlives its unfinished tasks; the rest is the caller's.
     let (task, handle) =
-        unsafe { join::new_task(f, scheduler.as_host(), class, settings.name.map(Into::into)) };
+        unsafe { join::new_task(f, scheduler.as_host(), class, settings.name.map(Into::into), settings.observer) };
     scheduler.launch(task);
     Ok(handle)
 }
@@ -286,10 +283,9 @@ where
     if scheduler.is_local() {
         return f();
     }
-    // SAFETY: we wait for its end before we return, whatever happens to the caller meanwhile: a cancelled caller passes
-    // the cancellation on, and goes on waiting.
-    let handle = unsafe { spawn_unchecked(scheduler, Settings::default(), f) }
-        .unwrap_or_else(|error| no_room(&error));
+    // SAFETY: we wait for its end before we return, whatever happens to the caller meanwhile: a cancelled caller goes
+    // on waiting.
+    let handle = unsafe { spawn_unchecked(scheduler, Settings::default(), f) }.unwrap_or_else(|error| no_room(&error));
     crate::cancel::shielded(|| handle.wait());
     match handle.join() {
         Ok(value) => value,

@@ -1,20 +1,19 @@
 //! Scoped tasks: shaped like [`std::thread::scope`].
 //!
 //! # Why it is sound
-//! A scoped task borrows from frames below the call of [`scope`]. `scope` does not return, nor unwind, before every task
-//! of the scope has finished: the count of running tasks is waited for with cancellation held off, in a frame that no
-//! safe code can forget, since it isn't a value. A task counts itself off as the last thing it does, after its closure
-//! and its own result have been dropped or stored. What is stored is taken by a handle that can't outlive the scope, or
-//! dropped by the task.
+//! A scoped task borrows from frames below the call of [`scope`]. `scope` neither returns nor unwinds before every task
+//! of the scope has ended: it waits for their count with cancellation held off, in a frame that no safe code can forget,
+//! since it isn't a value. A task counts itself off as the last thing it does: its closure is gone by then, and its
+//! result is dropped too, or belongs to the handle, which can't leave the scope.
 
 use crate::cancel;
 use crate::control::Outcome;
-use crate::join::{JoinHandle, Task};
+use crate::join::{JoinHandle, Observer, Task};
 use crate::lock::Lock;
 use crate::park::{Reason, wait_in};
-use crate::runtime::{Settings, no_room, spawn_here};
+use crate::runtime::{no_room, spawn_here};
 use crate::task::Builder;
-use crate::wait::{WaitQueue, Wakeup};
+use crate::wait::WaitQueue;
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
@@ -27,21 +26,26 @@ struct Count {
     owner: WaitQueue<()>,
 }
 
-/// What the scope and its tasks share; a task may still be in here when the scope has seen it off, so it is counted.
+/// What the scope and its tasks share. A task may still be in here when the scope has seen it off, so it is counted.
 struct Tally(Lock<Count>);
 
-impl Tally {
-    fn task_ended(&self, panicked: bool) {
+impl Observer for Tally {
+    fn task_ended(&self) {
         let mut count = self.0.lock();
         count.running -= 1;
-        count.panicked |= panicked;
         let owner = if count.running == 0 { count.owner.take_one() } else { None };
         drop(count);
         if let Some(wakeup) = owner {
-            Wakeup::fire(wakeup);
+            wakeup.fire();
         }
     }
 
+    fn panic_unseen(&self) {
+        self.0.lock().panicked = true;
+    }
+}
+
+impl Tally {
     /// Waits until no task runs. Returns whether one that nobody joined has panicked.
     fn wait(&self) -> bool {
         cancel::shielded(|| {
@@ -69,12 +73,8 @@ pub struct Scope<'scope, 'env: 'scope> {
 /// Modelled on [`std::thread::ScopedJoinHandle`].
 pub struct ScopedJoinHandle<'scope, T> {
     handle: JoinHandle<T>,
-    joined: Arc<Joined>,
     scope: PhantomData<&'scope mut &'scope ()>,
 }
-
-/// Whether the handle's owner has seen the task's panic.
-type Joined = Lock<bool>;
 
 /// Runs `f`, which may spawn tasks that borrow from its surroundings, and waits for all of them.
 ///
@@ -125,7 +125,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        self.start(Settings::default(), f).unwrap_or_else(|error| no_room(&error))
+        self.start(Builder::new(), f).unwrap_or_else(|error| no_room(&error))
     }
 
     /// Starts a task that the builder describes.
@@ -139,21 +139,60 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        self.start(builder.into_settings(), f)
+        self.start(builder, f)
     }
 
-    fn start<F, T>(&'scope self, settings: Settings, f: F) -> io::Result<ScopedJoinHandle<'scope, T>>
+    fn start<F, T>(&'scope self, builder: Builder, f: F) -> io::Result<ScopedJoinHandle<'scope, T>>
     where
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
         self.tally.0.lock().running += 1;
-        let ended = Ended { tally: Arc::clone(&self.tally), joined: None };
-        let joined = Arc::new(Lock::new(false));
-        let seen = Arc::clone(&joined);
-        // SAFETY: the closure and its result are used up to `Ended`'s drop, which is the last thing that happens to a task
-        // that runs, is abandoned, or could not be spawned; and `scope` returns only after all those.
-        let spawned = unsafe { spawn_here(settings, move || run_scoped(ended, seen, f)) };
-        spawned.map(|handle| ScopedJoinHandle { handle, joined, scope: PhantomData })
+        let settings = builder.settings(Some(Arc::clone(&self.tally) as Arc<dyn Observer>));
+        // SAFETY: see the head of this file: `f` and its result are not touched after `task_ended`, which `scope` waits for.
+        match unsafe { spawn_here(settings, f) } {
+            Ok(handle) => Ok(ScopedJoinHandle { handle, scope: PhantomData }),
+            Err(error) => {
+                self.tally.task_ended();
+                Err(error)
+            }
+        }
+    }
+}
+
+impl<T> ScopedJoinHandle<'_, T> {
+    /// Waits for the task to end, and returns its result, or the payload of its panic.
+    ///
+    /// # Errors
+    /// As [`JoinHandle::join`].
+    pub fn join(self) -> std::thread::Result<T> {
+        self.handle.join()
+    }
+
+    /// Whether the task has ended.
+    pub fn is_finished(&self) -> bool {
+        self.handle.is_finished()
+    }
+
+    /// The task itself.
+    pub fn task(&self) -> Task {
+        self.handle.task()
+    }
+
+    /// Asks the task to end; see [`JoinHandle::cancel`].
+    pub fn cancel(&self) {
+        self.handle.cancel();
+    }
+}
+
+impl fmt::Debug for Scope<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scope").field("running", &self.tally.0.lock().running).finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Debug for ScopedJoinHandle<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ScopedJoinHandle").field("handle", &self.handle).finish_non_exhaustive()
     }
 }

@@ -1,12 +1,13 @@
 //! What a task can do, and how one is made: shaped like [`std::thread`].
 
 use crate::cancel;
+use crate::control::{Outcome, TaskRef};
 use crate::current;
-use crate::join::{self, JoinHandle};
+use crate::join::{self, JoinHandle, Observer};
 use crate::park::{self, Reason};
 use crate::runtime::{self, Settings};
-use crate::control::{Outcome, TaskRef};
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use crate::control::TaskId;
@@ -26,10 +27,11 @@ pub use crate::join::Task;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 #[must_use = "a builder does nothing until `spawn` is called"]
 pub struct Builder {
-    settings: Settings,
+    name: Option<String>,
+    stack_size: Option<usize>,
 }
 
 impl Builder {
@@ -40,13 +42,13 @@ impl Builder {
 
     /// Names the task.
     pub fn name(mut self, name: impl Into<String>) -> Builder {
-        self.settings.name = Some(name.into());
+        self.name = Some(name.into());
         self
     }
 
     /// The size in bytes of the task's stack: a multiple of the page size, and at least 16 KiB.
     pub fn stack_size(mut self, bytes: usize) -> Builder {
-        self.settings.stack_size = Some(bytes);
+        self.stack_size = Some(bytes);
         self
     }
 
@@ -63,11 +65,11 @@ impl Builder {
         T: Send + 'static,
     {
         // SAFETY: `f` and `T` are valid for ever.
-        unsafe { runtime::spawn_here(self.settings, f) }
+        unsafe { runtime::spawn_here(self.settings(None), f) }
     }
 
-    pub(crate) fn into_settings(self) -> Settings {
-        self.settings
+    pub(crate) fn settings(self, observer: Option<Arc<dyn Observer>>) -> Settings {
+        Settings { name: self.name, stack_size: self.stack_size, observer }
     }
 }
 

@@ -15,9 +15,9 @@
 //! Both happen under the heap's lock. An entry is claimed there, while it can't go away; after `disarm` nobody holds a
 //! pointer to it.
 
+use crate::control::{Outcome, TimerEntry};
 use crate::lock::Lock;
 use crate::primitive::{AtomicU64, Ordering};
-use crate::control::{Outcome, TimerEntry};
 use crate::wait::{Waiter, Wakeup};
 use std::ptr::NonNull;
 use std::time::{Duration, Instant};

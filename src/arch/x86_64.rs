@@ -21,13 +21,15 @@ pub(crate) unsafe fn prepare(top: *mut u8, entry: extern "C" fn(usize) -> !, arg
 #[unsafe(naked)]
 unsafe extern "C" fn trampoline() -> ! {
     naked_asm!(
-        ".cfi_startproc", ".cfi_undefined rip",
+        ".cfi_startproc",
+        ".cfi_undefined rip",
         "pop rbp",
         "pop rbx",
         "pop rdi",
         "pop rax",
         "call rax",
-        "ud2", ".cfi_endproc",
+        "ud2",
+        ".cfi_endproc",
     )
 }
 

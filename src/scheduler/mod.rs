@@ -25,13 +25,13 @@ mod sleep;
 mod slot;
 mod worker;
 
+use crate::control::{Header, Leave, Outcome, Schedule, TimerEntry};
 use crate::current;
 use crate::lock::Lock;
 use crate::netpoll::Netpoll;
 use crate::park::{Reason, wait_in};
 use crate::primitive::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 use crate::stack::{self, Class};
-use crate::control::{Header, Leave, Outcome, Schedule, TimerEntry};
 use crate::timer::Timers;
 use crate::wait::{WaitQueue, Wakeup};
 use crossbeam_deque::{Injector, Stealer, Worker as Deque};

@@ -4,8 +4,8 @@
 //! task is entered when it parks for the first time, in the shard of the worker it parks on, and taken out when it
 //! ends. The list is intrusive: the links lie in the control block.
 
-use crate::lock::Lock;
 use crate::control::{Header, Links};
+use crate::lock::Lock;
 use crossbeam_utils::CachePadded;
 use std::ptr::NonNull;
 

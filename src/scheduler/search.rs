@@ -20,8 +20,8 @@
 
 use super::worker::Worker;
 use super::{ABANDONED, RUNNING};
-use crate::primitive::Ordering;
 use crate::control::Header;
+use crate::primitive::Ordering;
 use std::cell::Cell;
 use std::ptr;
 use std::ptr::NonNull;

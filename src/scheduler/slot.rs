@@ -7,8 +7,8 @@
 //! Because nobody but the owner ever makes an empty slot full, the owner may fill an empty slot with a plain store.
 //! Every other change is an exchange, so a task comes out exactly once.
 
-use crate::primitive::{AtomicPtr, Ordering};
 use crate::control::Header;
+use crate::primitive::{AtomicPtr, Ordering};
 use std::ptr::{self, NonNull};
 
 pub(super) struct NextSlot {

@@ -27,13 +27,13 @@
 
 use super::search::Nap;
 use super::{ABANDONED, RUNNING, Runnable, Scheduler, Shared};
+use crate::control::{Header, Leave, Outcome};
 use crate::current::{self, Context};
 use crate::fiber::Fiber;
 use crate::netpoll::Wait;
 use crate::primitive::Ordering;
 use crate::rng::Rng;
 use crate::stack::{self, Class, Stack};
-use crate::control::{Header, Leave, Outcome};
 use crate::wait::Wakeup;
 use crossbeam_deque::{Steal, Worker as Deque};
 use std::cell::{Cell, RefCell};
@@ -160,9 +160,7 @@ extern "C" fn base(me: NonNull<Fiber>) -> ! {
 #[inline(always)]
 unsafe fn run(w: &Worker, task: NonNull<Header>) {
     // SAFETY: the task is new, and this is its stack.
-    unsafe {
-        if w.scheduler.phase() == RUNNING { Header::run(task) } else { Header::abandon(task) }
-    }
+    unsafe { if w.scheduler.phase() == RUNNING { Header::run(task) } else { Header::abandon(task) } }
 }
 
 /// See [`Schedule::suspend`](crate::task::Schedule::suspend).
