@@ -1,6 +1,8 @@
 //! Throng: an M:N work-stealing runtime of stackful green threads.
 #![allow(dead_code, unused_imports)] // while the house is being built
 
+#[allow(unsafe_code)]
+mod arch;
 mod cancel;
 #[allow(unsafe_code)]
 mod current;
