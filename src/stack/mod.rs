@@ -9,6 +9,9 @@ mod guard;
 mod memory;
 #[allow(unsafe_code)]
 mod slab;
+#[cfg(test)]
+#[allow(unsafe_code)]
+mod tests;
 
 pub(crate) use arena::Statistics;
 pub(crate) use class::{Class, DEFAULT_STACK_SIZE, MAX_STACK_SIZE, MIN_STACK_SIZE, class_for};
