@@ -21,9 +21,11 @@ pub(super) fn page_size() -> usize {
 
 /// Maps `bytes` of readable and writable memory that is not there until it is touched, and never in huge pages.
 pub(super) fn map(bytes: usize) -> io::Result<NonNull<u8>> {
-    // `MAP_NORESERVE`: address space is not memory. `MAP_STACK`: on Linux 6.7 and later it keeps huge pages away from
-    // the start, so that the new mapping can be merged with its neighbour at once.
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANON | libc::MAP_NORESERVE | libc::MAP_STACK;
+    // Address space is not memory: nothing is set aside for it.
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANON | libc::MAP_NORESERVE;
+    // On Linux 6.7 and later it keeps huge pages away from the start; `MADV_NOHUGEPAGE` does on any.
+    #[cfg(target_os = "linux")]
+    let flags = flags | libc::MAP_STACK;
     // SAFETY: a new mapping where the kernel likes it; no existing memory is touched.
     let base = unsafe { libc::mmap(ptr::null_mut(), bytes, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
     if base == libc::MAP_FAILED {
