@@ -23,6 +23,7 @@ const WARM_STACKS: usize = 16;
 /// Stacks that lose their memory by one call.
 const COOL_BATCH: usize = 256;
 
+/// A process-wide supply of stacks; or a private one, for tests, whose stacks must be given up before it is dropped.
 pub(super) struct Arena {
     slabs: Slabs,
     growth: Mutex<Growth>,
@@ -53,7 +54,7 @@ struct Idle {
     warm: VecDeque<Stack>,
     /// Without memory.
     cold: Vec<Stack>,
-    /// Without memory and, if guards are made by advice, without a guard.
+    /// Never touched and, if guards are made by advice, without a guard yet.
     fresh: Vec<Fresh>,
     /// On their way from warm to cold.
     in_flight: usize,
@@ -80,9 +81,14 @@ pub(crate) struct Statistics {
 impl Arena {
     /// With guards of the given kind, or of the best kind the kernel has.
     pub(super) const fn new(guards: Option<Guards>) -> Arena {
+        Arena::with_limit(guards, None)
+    }
+
+    /// With at most so many guards, instead of as many as the kernel's limits allow.
+    pub(super) const fn with_limit(guards: Option<Guards>, guards_left: Option<usize>) -> Arena {
         Arena {
             slabs: Slabs::new(),
-            growth: Mutex::new(Growth { guards, guards_left: None }),
+            growth: Mutex::new(Growth { guards, guards_left }),
             pools: [const { Pool::new() }; Class::COUNT],
         }
     }
@@ -123,13 +129,17 @@ impl Arena {
                 ),
             ));
         }
-        let wish = need.max(SLAB_BYTES / class.size()).max(SLAB_STACKS).max(slots / SLAB_PART).min(left);
+        // Guards that each cost mappings aren't made ahead of need.
+        let ahead = if guards == Guards::Advice { SLAB_BYTES / class.size() } else { 0 };
+        let wish = need.max(ahead).max(SLAB_STACKS).max(slots / SLAB_PART).min(left);
         let fresh = self
             .slabs
-            .grow(class, wish)
-            .or_else(|_| self.slabs.grow(class, need))
+            .grow(class, wish, guards)
+            .or_else(|_| self.slabs.grow(class, need, guards))
             .map_err(|error| memory::explain_exhaustion(error, &what()))?;
-        pool.add(growth, guards, fresh)
+        growth.guards_left = Some(left - fresh.left());
+        pool.add(guards, fresh);
+        Ok(())
     }
 
     pub(super) fn release(&self, class: Class, count: usize) {
@@ -155,16 +165,16 @@ impl Arena {
                 return;
             }
             if let Some(fresh) = idle.fresh.last_mut() {
-                let stacks = fresh.cut(want);
+                let from = out.len();
+                fresh.cut(out, want);
                 if fresh.left() == 0 {
                     idle.fresh.pop();
                 }
                 let guards = idle.guards;
                 drop(idle);
                 if guards == Guards::Advice {
-                    guards.install(&stacks).unwrap_or_else(|_| no_memory_for_a_guard());
+                    guards.install(&out[from..]).unwrap_or_else(|_| no_memory_for_a_guard());
                 }
-                out.extend(stacks);
                 return;
             }
             assert!(idle.in_flight > 0, "a stack is taken that nobody reserved");
@@ -266,26 +276,18 @@ impl Pool {
     }
 
     /// Adds the slots of a new slab. Calls are serialized by the lock on `growth`.
-    fn add(&self, growth: &mut Growth, guards: Guards, mut fresh: Fresh) -> io::Result<()> {
+    fn add(&self, guards: Guards, fresh: Fresh) {
         let count = fresh.left();
-        growth.guards_left = growth.guards_left.map(|left| left - count);
         let mut idle = self.idle.lock();
         idle.guards = guards;
-        if guards == Guards::Mprotect {
-            let stacks = fresh.cut(count);
-            guards.install(&stacks)?;
-            idle.cold.extend(stacks);
-        } else {
-            idle.fresh.push(fresh);
-        }
+        idle.fresh.push(fresh);
         // Release: pairs with the Acquire of `slots`.
         self.slots.fetch_add(count as u64, Ordering::Release);
-        Ok(())
     }
 
     /// Gives the memory of stacks in flight back to the system.
     fn cool(&self, mut batch: Vec<Stack>) {
-        memory_back(&mut batch);
+        decommit(&mut batch);
         let mut idle = self.idle.lock();
         idle.in_flight -= batch.len();
         idle.cold.append(&mut batch);
@@ -301,8 +303,9 @@ impl Idle {
     }
 }
 
-fn memory_back(batch: &mut [Stack]) {
-    batch.sort_unstable_by_key(|stack| stack.guard());
+/// Gives the memory of `batch` back to the system, neighbours at once.
+fn decommit(batch: &mut [Stack]) {
+    batch.sort_unstable_by_key(Stack::guard);
     let mut extents: Vec<libc::iovec> = Vec::new();
     for stack in batch.iter() {
         let size = stack.class().size();
@@ -311,10 +314,13 @@ fn memory_back(batch: &mut [Stack]) {
             _ => extents.push(memory::extent(stack.guard(), size)),
         }
     }
-    // SAFETY: stacks that nobody uses; the guards in between outlive the advice.
+    // SAFETY: stacks that nobody uses; the advice spares the guards among them. If the kernel refuses (the memory is
+    // locked), the stacks keep their contents, which harms nobody.
     let _ = unsafe { memory::advise(&extents, libc::MADV_DONTNEED) };
 }
 
+/// The kernel has no page left for a page table. Touching the stack would have failed for the same reason, by the
+/// hand of the out-of-memory killer; a stack without a guard is no way out.
 #[cold]
 fn no_memory_for_a_guard() -> ! {
     std::alloc::handle_alloc_error(std::alloc::Layout::new::<[u8; 4096]>())

@@ -32,8 +32,9 @@ impl Class {
         Class(class as u8)
     }
 
+    #[inline]
     pub(super) fn from_index(index: usize) -> Class {
-        assert!(index < Class::COUNT);
+        debug_assert!(index < Class::COUNT);
         Class(index as u8)
     }
 

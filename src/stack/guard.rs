@@ -1,4 +1,8 @@
 //! Guards: the lowest page of each stack, which no access is allowed to.
+//!
+//! One page is enough for Rust, whose functions touch each page of a large frame in turn (stack probes). C code built
+//! without `-fstack-clash-protection` may step over it with one frame larger than a page; `std`'s threads have the
+//! same guard and the same gap.
 
 use super::memory;
 use super::slab::Stack;
@@ -10,9 +14,11 @@ const MADV_GUARD_INSTALL: libc::c_int = 102;
 /// How guards are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Guards {
-    /// By `MADV_GUARD_INSTALL` (Linux 6.13): no mapping of its own.
+    /// By `MADV_GUARD_INSTALL` (Linux 6.13): no mapping of its own. Made when a stack is first taken, for it allocates
+    /// page tables, and can fail only where touching the stack would.
     Advice,
-    /// By `mprotect(PROT_NONE)`: up to two mappings for each guard.
+    /// By `mprotect(PROT_NONE)`: up to two mappings for each guard. Made when the slab is, for it fails when mappings
+    /// run out, and then a reservation must.
     Mprotect,
 }
 
@@ -67,7 +73,8 @@ pub(super) fn guard_size() -> usize {
     memory::page_size()
 }
 
-/// Mappings the guards may use: half of all, and never the last quarter of what is free now.
+/// Mappings the guards may use: half of all, and never the last quarter of what is free now, because past the limit
+/// `malloc` fails too.
 fn mapping_budget() -> usize {
     let Ok(text) = std::fs::read_to_string("/proc/sys/vm/max_map_count") else {
         return if cfg!(target_os = "linux") { 32_768 } else { usize::MAX };

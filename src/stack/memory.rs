@@ -21,9 +21,11 @@ pub(super) fn page_size() -> usize {
 
 /// Maps `bytes` of readable and writable memory that is not there until it is touched, and never in huge pages.
 pub(super) fn map(bytes: usize) -> io::Result<NonNull<u8>> {
-    // `MAP_NORESERVE`: address space is not memory. `MAP_STACK`: on Linux 6.7 and later it keeps huge pages away from
-    // the start, so that the new mapping can be merged with its neighbour at once.
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANON | libc::MAP_NORESERVE | libc::MAP_STACK;
+    // Address space is not memory: nothing is set aside for it.
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANON | libc::MAP_NORESERVE;
+    // On Linux 6.7 and later it keeps huge pages away from the start; `MADV_NOHUGEPAGE` does on any.
+    #[cfg(target_os = "linux")]
+    let flags = flags | libc::MAP_STACK;
     // SAFETY: a new mapping where the kernel likes it; no existing memory is touched.
     let base = unsafe { libc::mmap(ptr::null_mut(), bytes, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
     if base == libc::MAP_FAILED {
@@ -110,28 +112,23 @@ unsafe fn advise_at_once(extents: &[libc::iovec], advice: libc::c_int) -> bool {
 
 /// Explains a failed mapping: what ran out and what can be done.
 pub(super) fn explain_exhaustion(error: io::Error, what: &str) -> io::Error {
-    let mut advice = String::new();
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: writes to the local it is given.
-    if unsafe { libc::getrlimit(libc::RLIMIT_AS, &mut limit) } == 0 && limit.rlim_cur != libc::RLIM_INFINITY {
-        let kibibytes = limit.rlim_cur >> 10;
-        advice = format!("the address space is limited to {kibibytes} KiB: raise the limit with `ulimit -v`");
+    let known = unsafe { libc::getrlimit(libc::RLIMIT_AS, &mut limit) } == 0;
+    let cause = if known && limit.rlim_cur != libc::RLIM_INFINITY {
+        format!("the address space is limited to {} KiB: raise `ulimit -v`", limit.rlim_cur >> 10)
     } else if std::fs::read_to_string("/proc/sys/vm/overcommit_memory").is_ok_and(|mode| mode.trim() == "2") {
-        advice.push_str("the system commits memory strictly: set vm.overcommit_memory to 0 or 1");
-    } else if error.raw_os_error() == Some(libc::ENOMEM) {
-        advice.push_str(
-            "the address space (`ulimit -v`), the commit limit (vm.overcommit_memory) or the number of mappings \
-             (vm.max_map_count) is used up: raise it",
-        );
-    }
-    let separator = if advice.is_empty() { "" } else { "; " };
+        "the system commits memory strictly: set vm.overcommit_memory to 0 or 1".to_owned()
+    } else {
+        "the process has used up its address space or its mappings: raise vm.max_map_count".to_owned()
+    };
     io::Error::new(
         error.kind(),
-        format!("{what}: {error}{separator}{advice}, or run fewer tasks at a time or give them smaller stacks"),
+        format!("{what} ({error}); {cause}, run fewer tasks at a time, or give them smaller stacks"),
     )
 }
 
-/// The address range of an extent, for those who merge neighbours.
+/// The addresses of a mapping.
 pub(super) fn range(base: NonNull<u8>, bytes: usize) -> Range<usize> {
     base.addr().get()..base.addr().get() + bytes
 }

@@ -1,7 +1,7 @@
 //! Slabs: the mappings that stacks are cut from; and the handle of a stack.
 
 use super::class::Class;
-use super::guard::guard_size;
+use super::guard::{Guards, guard_size};
 use super::memory;
 use crate::primitive::{Ordering, StaticAtomicPtr};
 use std::ops::Range;
@@ -85,19 +85,20 @@ impl Fresh {
         self.left
     }
 
+    /// The stack `index` slots on, of which there must be only one handle in the end.
+    fn stack(&self, index: usize) -> Stack {
+        assert!(index < self.left);
+        // SAFETY: the slot lies in the slab.
+        Stack::new(unsafe { self.next.add(index * self.class.size()) }, self.class)
+    }
+
     /// Hands out the next `count` slots, or all that are left.
-    pub(super) fn cut(&mut self, count: usize) -> Vec<Stack> {
+    pub(super) fn cut(&mut self, out: &mut Vec<Stack>, count: usize) {
         let count = count.min(self.left);
-        let base = self.next;
-        let stack = |index| {
-            // SAFETY: `index < left`, so the slot lies in the slab.
-            Stack::new(unsafe { base.add(index * self.class.size()) }, self.class)
-        };
-        let stacks = (0..count).map(stack).collect();
+        out.extend((0..count).map(|index| self.stack(index)));
         // SAFETY: at most the end of the slab.
-        self.next = unsafe { base.add(count * self.class.size()) };
+        self.next = unsafe { self.next.add(count * self.class.size()) };
         self.left -= count;
-        stacks
     }
 }
 
@@ -110,6 +111,7 @@ struct Slab {
     base: NonNull<u8>,
     slots: usize,
     class: Class,
+    guard_size: usize,
     next: *mut Slab,
 }
 
@@ -118,16 +120,25 @@ impl Slabs {
         Slabs { head: StaticAtomicPtr::new(ptr::null_mut()) }
     }
 
-    /// Maps a slab of `slots` stacks. Calls are serialized by the caller.
-    pub(super) fn grow(&self, class: Class, slots: usize) -> io::Result<Fresh> {
+    /// Maps a slab of `slots` stacks, with their guards if those are made at once. Calls are serialized by the caller.
+    pub(super) fn grow(&self, class: Class, slots: usize, guards: Guards) -> io::Result<Fresh> {
         let bytes = slots.checked_mul(class.size()).filter(|&bytes| isize::try_from(bytes).is_ok());
-        let base = memory::map(bytes.ok_or(io::ErrorKind::OutOfMemory)?)?;
+        let bytes = bytes.ok_or(io::ErrorKind::OutOfMemory)?;
+        let base = memory::map(bytes)?;
+        let fresh = Fresh { next: base, left: slots, class };
+        if guards == Guards::Mprotect
+            && let Err(error) = (0..slots).try_for_each(|index| guards.install(&[fresh.stack(index)]))
+        {
+            // SAFETY: mapped above, known to nobody yet.
+            unsafe { memory::unmap(base, bytes) };
+            return Err(error);
+        }
         // Relaxed: the pointer to the last head was published by a call before this one.
         let next = self.head.load(Ordering::Relaxed);
-        let slab = Box::into_raw(Box::new(Slab { base, slots, class, next }));
+        let slab = Box::into_raw(Box::new(Slab { base, slots, class, guard_size: guard_size(), next }));
         // Release: pairs with the Acquire of `iter`, for the contents of the slab.
         self.head.store(slab, Ordering::Release);
-        Ok(Fresh { next: base, left: slots, class })
+        Ok(fresh)
     }
 
     fn iter(&self) -> impl Iterator<Item = &Slab> {
@@ -151,7 +162,7 @@ impl Slabs {
         let slab = self.iter().find(|slab| slab.range().contains(&address))?;
         let size = slab.class.size();
         let base = address - (address - slab.range().start) % size;
-        let stack = base + guard_size()..base + size;
+        let stack = base + slab.guard_size..base + size;
         Some(Place { in_guard: address < stack.start, stack })
     }
 }
