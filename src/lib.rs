@@ -7,6 +7,7 @@ mod current;
 mod fiber;
 #[allow(unsafe_code)]
 mod lock;
+pub mod net;
 mod netpoll;
 #[allow(unsafe_code)]
 mod park;
