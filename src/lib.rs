@@ -17,6 +17,7 @@ mod fiber;
 mod join;
 #[allow(unsafe_code)]
 mod lock;
+pub mod net;
 mod netpoll;
 #[allow(unsafe_code)]
 mod park;

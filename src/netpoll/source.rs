@@ -33,7 +33,7 @@ impl Direction {
         }
     }
 
-    fn reason(self) -> Reason {
+    pub(crate) fn reason(self) -> Reason {
         match self {
             Direction::Read => Reason::Read,
             Direction::Write => Reason::Write,
