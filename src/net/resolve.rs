@@ -10,7 +10,7 @@
 use crate::cancel;
 use crate::lock::Lock;
 use crate::park::{self, Reason};
-use crate::task::Outcome;
+use crate::control::Outcome;
 use crate::wait::{WaitQueue, Wakeup};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;

@@ -5,7 +5,7 @@ use crate::netpoll::{Direction, Source};
 use crate::park;
 use crate::primitive::{AtomicBool, AtomicU64, Ordering};
 use crate::runtime::current_netpoll;
-use crate::task::Outcome;
+use crate::control::Outcome;
 use socket2::SockRef;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd;

@@ -293,8 +293,13 @@ impl Scheduler {
     fn exited(&self) {
         let mut exits = self.exits.lock();
         exits.left -= 1;
-        let wakeups = if exits.left == 0 { exits.waiting.take_all() } else { Vec::new() };
+        let last = exits.left == 0;
+        let wakeups = if last { exits.waiting.take_all() } else { Vec::new() };
         drop(exits);
+        if last {
+            // Who waits for a socket in a task of another runtime, or in a plain thread, is to wait elsewhere.
+            self.netpoll.close();
+        }
         wakeups.into_iter().for_each(Wakeup::fire);
     }
 }
