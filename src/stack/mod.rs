@@ -34,8 +34,8 @@
 //!
 //! # Memory
 //! Idle stacks keep what they touched, since the next page fault costs several times what giving the page back does,
-//! up to 1 GiB by the most they can hold: 4,096 stacks of 256 KiB, in practice some 16 to 64 MiB. Beyond it the ones used
-//! longest ago are given back, at least 256 at a time and sorted by address, so that neighbours go by one call.
+//! up to 1 GiB by the most they can hold: 4,096 stacks of 256 KiB, in practice some 16 to 64 MiB. Beyond it the ones
+//! used longest ago are given back, at least 256 at a time and sorted by address, so that neighbours go by one call.
 //! `MADV_FREE` leaves resident memory overstated until there is pressure. Huge pages are off: one
 //! would make a stack of one page into 2 MiB.
 //!
@@ -61,8 +61,8 @@
 //!   cost.
 //! - *Guards at reservation*: 0.6 s and 0.5 GB for a million spawned tasks that may all run on one stack.
 //! - *Colouring the tops* by up to 1 KiB so that hot frames spread over more cache sets: 11 to 18 % faster on 1,000 to
-//!   10,000 stacks visited in turn, slower on 500, nothing on 100,000 (one run each), for a quarter of the one page that
-//!   most tasks touch.
+//!   10,000 stacks visited in turn, slower on 500, nothing on 100,000 (one run each), for a quarter of the one page
+//!   that most tasks touch.
 //! - *Per-stack mappings*: a mapping each, see above, and a system call under the process-wide lock for each spawn.
 
 #[allow(unsafe_code)]
