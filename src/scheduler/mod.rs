@@ -25,7 +25,7 @@ mod sleep;
 mod slot;
 mod worker;
 
-use crate::control::{Header, Leave, Outcome, Schedule, TimerEntry};
+use crate::control::{Context, Header, Leave, Outcome, Schedule, TimerEntry};
 use crate::current;
 use crate::lock::Lock;
 use crate::netpoll::Netpoll;
@@ -317,9 +317,9 @@ unsafe impl Schedule for Scheduler {
     }
 
     #[inline]
-    unsafe fn suspend(&self, how: Leave) {
-        // SAFETY: the caller's.
-        unsafe { worker::suspend(how) }
+    unsafe fn suspend(&self, context: *const Context, how: Leave) {
+        // SAFETY: the caller's: it is the context of one of our workers, on this very thread.
+        unsafe { worker::suspend(&*context.cast::<Worker>(), how) }
     }
 
     unsafe fn arm_timer(&self, entry: &TimerEntry) {
