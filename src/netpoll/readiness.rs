@@ -16,10 +16,10 @@
 //! buffer is full. So once an event has told of any of these, the direction is DISTRUSTED for good, and notes mean
 //! nothing. The event that tells it comes with a tick too, so a note made before is void by the time it matters.
 
+use crate::control::Outcome;
 use crate::lock::Lock;
 use crate::park::{self, Reason};
 use crate::primitive::{AtomicU64, Ordering};
-use crate::task::Outcome;
 use crate::wait::{WaitQueue, Wakeup};
 use std::time::Instant;
 

@@ -2,9 +2,9 @@
 
 use super::Netpoll;
 use super::readiness::{Readiness, Seen};
+use crate::control::Outcome;
 use crate::park::Reason;
 use crate::primitive::{AtomicU8, Ordering};
-use crate::task::Outcome;
 use crate::wait::Wakeup;
 use mio::event::Event;
 use mio::{Interest, Token};
