@@ -27,8 +27,9 @@
 
 use super::search::Nap;
 use super::{ABANDONED, RUNNING, Runnable, Scheduler, Shared};
-use crate::control::{Header, Leave, Outcome};
-use crate::current::{self, Context};
+use crate::control::blocks::Blocks;
+use crate::control::{Context, Header, Leave, Outcome};
+use crate::current;
 use crate::fiber::Fiber;
 use crate::netpoll::Wait;
 use crate::primitive::Ordering;
@@ -50,6 +51,8 @@ const POLL_TURNS: u32 = 64;
 /// Idle stacks that a worker keeps for itself, and how many it takes or gives at a time.
 const STACKS: usize = 64;
 const STACK_BATCH: usize = 32;
+/// Reserved for a worker as long as it runs: for the idle ones, and the one its loop is on.
+pub(super) const STACKS_KEPT: usize = STACKS + 2;
 /// Reservations for stacks that a worker keeps, likewise.
 const CREDITS: usize = 256;
 const CREDIT_BATCH: usize = 64;
@@ -95,7 +98,7 @@ fn worker<'a>() -> &'a Worker {
 /// A worker's kernel thread.
 pub(super) fn main(scheduler: Arc<Scheduler>, index: usize, queue: Deque<Runnable>) {
     let worker = Worker {
-        context: Context { host: Arc::as_ptr(&scheduler).cast(), task: Cell::new(None) },
+        context: Context { host: Arc::as_ptr(&scheduler).cast(), task: Cell::new(None), blocks: Blocks::new() },
         index,
         queue,
         rng: Rng::new(scheduler.seed.wrapping_add(index as u64)),
@@ -151,7 +154,13 @@ extern "C" fn base(me: NonNull<Fiber>) -> ! {
             header.fiber.set(Some(me));
             run(w, task);
             // Maybe another kernel thread's.
-            worker().end(task, mine);
+            let w = worker();
+            w.end(task, mine);
+            if mine != w.scheduler.default_class {
+                // The loop stays on stacks that are kept for it. `recycle` ends this one's reservation.
+                let fiber = w.fresh_fiber(w.scheduler.default_class);
+                w.jump(me, fiber);
+            }
         }
     }
 }
@@ -167,8 +176,8 @@ unsafe fn run(w: &Worker, task: NonNull<Header>) {
 ///
 /// # Safety
 /// As there.
-pub(super) unsafe fn suspend(how: Leave) {
-    let w = worker();
+#[inline]
+pub(super) unsafe fn suspend(w: &Worker, how: Leave) {
     let me = w.context.task.get().expect("a task suspends itself");
     // SAFETY: the running task is alive.
     let header = unsafe { me.as_ref() };
@@ -446,8 +455,6 @@ impl Worker {
         }
         if class == self.scheduler.default_class {
             self.return_credit();
-        } else {
-            stack::release(class, 1);
         }
         let ended = &self.shared().ended;
         // Release: pairs with the Acquire of `unfinished`. Nobody else writes it.
@@ -518,6 +525,7 @@ impl Worker {
             }
         } else {
             stack::give(class, &mut vec![stack], 0);
+            stack::release(class, 1);
         }
     }
 
@@ -525,8 +533,7 @@ impl Worker {
     fn close(self) {
         let class = self.scheduler.default_class;
         stack::give(class, &mut self.stacks.borrow_mut(), 0);
-        // One more than the credits: the reservation for the loop's own stack.
-        stack::release(class, self.credits.get() + 1);
+        stack::release(class, self.credits.get() + STACKS_KEPT);
         if self.scheduler.phase() == ABANDONED {
             // Somebody may still wake a task that was left, so the scheduler has to stay.
             std::mem::forget(Arc::clone(&self.scheduler));
