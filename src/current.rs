@@ -7,7 +7,7 @@
 //! # Invariant
 //! The slot is null, or points to a [`Context`] that lives until the slot is cleared by the same thread.
 
-use crate::task::Header;
+use crate::control::Header;
 use std::cell::Cell;
 use std::ptr::{self, NonNull};
 

@@ -4,10 +4,10 @@
 //! a plain kernel thread, which sleeps in the kernel. (A future waits by arming a [`FutureParker`] of its own; see
 //! `join.rs`.) The caller says why it waits, until when, and publishes its waiter; everything else is here.
 
+use crate::control::{Header, Leave, Outcome, State, TimerEntry};
 use crate::current;
 use crate::lock::{Guard, Lock};
 use crate::primitive::{Ordering, thread};
-use crate::task::{Header, Leave, Outcome, State, TimerEntry};
 use crate::wait::{Node, ThreadParker, WaitQueue, Waiter};
 use std::ptr::NonNull;
 use std::time::{Duration, Instant};
@@ -40,6 +40,22 @@ pub(crate) enum Reason {
 /// The waiter found while publishing that it need not wait.
 #[derive(Debug)]
 pub(crate) struct Withdrawn;
+
+/// Lets the others run first; returns at once if there are none. Unwinds if the task was cancelled.
+pub(crate) fn yield_now() {
+    match current::task() {
+        Some(task) if !std::thread::panicking() => {
+            // SAFETY: it is the running task: alive, and not finished.
+            let header = unsafe { task.as_ref() };
+            // SAFETY: as above, on its own stack.
+            unsafe { header.host().suspend(Leave::Yield) };
+            if header.is_to_unwind() {
+                crate::cancel::unwind();
+            }
+        }
+        _ => crate::primitive::yield_thread(),
+    }
+}
 
 /// The time, as the caller's host sees it.
 pub(crate) fn now() -> Instant {
@@ -88,10 +104,11 @@ fn park_task(
     let header = unsafe { task.as_ref() };
     // SAFETY: as above.
     let host = unsafe { header.host() };
-    if header.is_cancelled() && header.mask.get() == 0 {
-        return Ok(Outcome::Cancelled);
-    }
     let epoch = header.state.arm(header.mask.get() > 0);
+    if header.is_to_unwind() {
+        // Whether it is withdrawn or was claimed by the canceller just now comes to the same.
+        return Ok(header.state.withdraw(epoch).err().unwrap_or(Outcome::Cancelled));
+    }
     if !publish(Waiter::task(task, epoch)) {
         return header.state.withdraw(epoch).map_or_else(Ok, |()| Err(Withdrawn));
     }

@@ -14,8 +14,8 @@ pub(crate) use loom::sync::atomic::{
     AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
 };
 
-/// For a counter in a `static`, which loom's types can't be: its model would not be reset between executions.
-pub(crate) use std::sync::atomic::AtomicU64 as StaticAtomicU64;
+/// For a counter or a list in a `static`, which loom's types can't be: its model would not be reset between executions.
+pub(crate) use std::sync::atomic::{AtomicPtr as StaticAtomicPtr, AtomicU64 as StaticAtomicU64};
 
 /// Tells the processor (or loom) that the caller spins.
 #[inline]

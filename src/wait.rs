@@ -20,9 +20,9 @@
 //!   claimed may go on by itself. So the claim takes a handle of its own out of it first. A parked task can't go on
 //!   before it is fired.
 
+use crate::control::{Claimed, Epoch, Header, Outcome, State};
 use crate::lock::Lock;
 use crate::primitive::thread::Thread;
-use crate::task::{Claimed, Epoch, Header, Outcome, State};
 use std::cell::{Cell, UnsafeCell};
 use std::ptr::{self, NonNull};
 use std::task::Waker;

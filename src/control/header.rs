@@ -5,12 +5,14 @@
 //! runtime's reference; a wait queue holds none, because a waiter leaves its queues before it goes on.
 //!
 //! # Invariants
-//! * `fiber` and `mask` belong to whoever runs the task, or, while it is suspended, to whoever will resume it.
+//! * `fiber`, `shard` and `mask` belong to whoever runs the task, or, while it is suspended, to whoever will resume it.
 //! * `host` outlives the task's run; it is not touched after the task has finished.
 
 use super::{Claimed, Outcome, Schedule, State};
+use crate::asymmetric;
 use crate::fiber::Fiber;
 use crate::primitive::{AtomicBool, AtomicU8, AtomicU32, Ordering, StaticAtomicU64};
+use crate::stack::Class;
 use std::cell::Cell;
 use std::fmt;
 use std::num::NonZeroU64;
@@ -48,8 +50,17 @@ pub(crate) struct Vtable {
     pub(crate) run: unsafe fn(NonNull<Header>),
     /// Drops the closure of a task that will never run, and stores that it was cancelled. Called instead of `run`.
     pub(crate) abandon: unsafe fn(NonNull<Header>),
+    /// Moves the result of a finished task to a place that has room for it. Called at most once.
+    pub(crate) take: unsafe fn(NonNull<Header>, *mut ()),
     /// Frees the allocation and the result, if it is still there. Called when the last reference goes.
     pub(crate) free: unsafe fn(NonNull<Header>),
+}
+
+/// A task's place in its host's list of tasks.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Links {
+    pub(crate) prev: Option<NonNull<Header>>,
+    pub(crate) next: Option<NonNull<Header>>,
 }
 
 #[repr(C)]
@@ -62,8 +73,12 @@ pub(crate) struct Header {
     /// How many `shield`s the task is in.
     pub(crate) mask: Cell<u32>,
     /// The class of stack it runs on; accounted for when it was spawned.
-    pub(crate) stack_class: u8,
+    pub(crate) stack_class: Class,
     pub(crate) fiber: Cell<Option<NonNull<Fiber>>>,
+    /// The host's, under its lock.
+    pub(crate) links: Cell<Links>,
+    /// Which of the host's lists it is in, counted from 1; 0 is none. For whoever runs the task.
+    pub(crate) shard: Cell<u32>,
     vtable: &'static Vtable,
     host: NonNull<dyn Schedule>,
     /// Given out when first asked for: 0 until then.
@@ -85,7 +100,7 @@ impl Header {
     pub(crate) unsafe fn new(
         vtable: &'static Vtable,
         host: NonNull<dyn Schedule>,
-        stack_class: u8,
+        stack_class: Class,
         name: Option<Arc<str>>,
         refs: u32,
     ) -> Header {
@@ -97,6 +112,8 @@ impl Header {
             mask: Cell::new(0),
             stack_class,
             fiber: Cell::new(None),
+            links: Cell::new(Links::default()),
+            shard: Cell::new(0),
             vtable,
             host,
             id: StaticAtomicU64::new(0),
@@ -158,21 +175,30 @@ impl Header {
 
     /// Asks the task to unwind from its next suspension point, or from the one it is parked in. `true` if the caller
     /// now has to make it runnable.
+    ///
+    /// The race against a task that is about to wait: the canceller sets the flag, fences, and reads the state word; the
+    /// task arms its state word, fences, and reads the flag. One of them sees the other. Tasks wait much more often than
+    /// they are cancelled, so the task's fence is the light one.
     #[must_use]
     pub(crate) fn cancel(&self) -> bool {
-        // SeqCst: one half of the handshake with `State::commit`; the other is in `claim_current`.
-        self.cancelled.store(true, Ordering::SeqCst);
-        self.wake_cancelled()
-    }
-
-    /// Claims the present wait of a cancelled task. `true` if the caller now has to make it runnable.
-    fn wake_cancelled(&self) -> bool {
+        // Relaxed: ordered by the fence.
+        self.cancelled.store(true, Ordering::Relaxed);
+        asymmetric::heavy();
         self.state.claim_current(Outcome::Cancelled) == Some(Claimed::Parked)
     }
 
-    pub(crate) fn is_cancelled(&self) -> bool {
-        // SeqCst: the last step of the handshake of `State::commit`, after which it is read.
-        self.cancelled.load(Ordering::SeqCst)
+    /// Whether the running task, which has armed its state word, has been cancelled and lets that happen.
+    #[inline]
+    pub(crate) fn is_to_unwind(&self) -> bool {
+        asymmetric::light();
+        // Relaxed: ordered by the fence.
+        self.cancelled.load(Ordering::Relaxed) && self.mask.get() == 0
+    }
+
+    /// Cancels a task that its caller is about to run.
+    pub(crate) fn mark_cancelled(&self) {
+        // Relaxed: only the task itself has yet to see it.
+        self.cancelled.store(true, Ordering::Relaxed);
     }
 
     #[inline]
@@ -220,6 +246,13 @@ impl TaskRef {
 
     pub(crate) fn as_ptr(&self) -> NonNull<Header> {
         self.0
+    }
+
+    /// # Safety
+    /// The task has finished; `to` has room for a `std::thread::Result` of its type; once a task.
+    pub(crate) unsafe fn take_result(&self, to: *mut ()) {
+        // SAFETY: the caller's.
+        unsafe { (self.vtable.take)(self.0, to) }
     }
 }
 

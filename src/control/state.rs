@@ -152,10 +152,9 @@ impl State {
             let _ = self.word.load(Ordering::Acquire);
             return false;
         }
-        // SeqCst success: its Release half gives the stack to the claimer's Acquire; and it is one half of the handshake
-        // with `Header::cancel` (store the flag, then read the word, against commit the word, then read the flag).
-        // Acquire failure: pairs with the Release of `claim`.
-        self.word.compare_exchange(word, word & !PHASE | PARKED, Ordering::SeqCst, Ordering::Acquire).is_ok()
+        // Release on success: gives the stack to the claimer's Acquire. Acquire on failure: pairs with the Release of
+        // `claim`.
+        self.word.compare_exchange(word, word & !PHASE | PARKED, Ordering::Release, Ordering::Acquire).is_ok()
     }
 
     /// A waker, a timer or a canceller takes this wait. `None` if it is over or somebody else has it.
@@ -187,9 +186,8 @@ impl State {
 
     /// Claims whatever wait the owner is in, if it is in one and not shielded: for a canceller, which knows no epoch.
     pub(crate) fn claim_current(&self, outcome: Outcome) -> Option<Claimed> {
-        // SeqCst: the other half of the handshake that `commit` describes. It must be a read-modify-write, so that it
-        // stands in the word's order before or after the commit.
-        let word = self.word.fetch_or(0, Ordering::SeqCst);
+        // Relaxed: the caller's heavy fence came before; see `Header::cancel`.
+        let word = self.word.load(Ordering::Relaxed);
         match word & PHASE {
             WAITING | PARKED if word & SHIELDED == 0 => self.claim(Epoch(word & !PHASE), outcome),
             _ => None,

@@ -1,0 +1,425 @@
+//! A task's allocation, its result, and those who wait for it.
+//!
+//! One allocation holds the control block, the [`Joint`], and the closure, which its result replaces. The joint's lock
+//! decides between a task that ends and a handle that joins it, is dropped, or is polled:
+//!
+//! * The task stores its result, then marks itself as finished under the lock and takes whoever waits.
+//! * `join` looks at the mark under the same lock before it waits, so no end is missed.
+//! * A result that nobody will take is dropped inside of a task or thread of the user's, never by the scheduler's loop:
+//!   a handle that is dropped says so under the lock, and then the task drops its own result; a handle dropped after
+//!   the end drops it itself.
+//!
+//! `park` and `unpark` wait here too: the token is under the same lock.
+
+use crate::cancel::Cancelled;
+use crate::control::{Header, Outcome, Schedule, State, TaskId, TaskRef, Vtable};
+use crate::lock::Lock;
+use crate::park::{Reason, wait_in};
+use crate::stack::Class;
+use crate::wait::{FutureParker, Node, WaitQueue, Waiter, Wakeup};
+use std::alloc;
+use std::any::Any;
+use std::cell::UnsafeCell;
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::mem;
+use std::panic::{self, AssertUnwindSafe};
+use std::pin::Pin;
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+struct Meeting {
+    finished: bool,
+    /// The handle has been dropped: the task drops its own result.
+    detached: bool,
+    /// `unpark`'s token.
+    token: bool,
+    joiner: WaitQueue<()>,
+    parked: WaitQueue<()>,
+}
+
+/// One who wants to know of a task's end: the scope that it borrows from.
+pub(crate) trait Observer: Send + Sync {
+    /// The last thing a task does: nothing of the user's is touched after it.
+    fn task_ended(&self);
+    /// A task panicked, and nobody has taken its payload. Called before `task_ended` if nobody can.
+    fn panic_unseen(&self);
+}
+
+#[repr(C)]
+struct Joint {
+    header: Header,
+    meeting: Lock<Meeting>,
+    observer: Option<Arc<dyn Observer>>,
+}
+
+impl Joint {
+    /// A result is dropped that nobody has seen.
+    fn unseen<T>(&self, result: std::thread::Result<T>) {
+        if let (Err(payload), Some(observer)) = (&result, &self.observer)
+            && !payload.is::<Cancelled>()
+        {
+            observer.panic_unseen();
+        }
+        drop_quietly(result);
+    }
+}
+
+enum Stage<F, T> {
+    Closure(F),
+    Result(std::thread::Result<T>),
+    Taken,
+}
+
+#[repr(C)]
+struct Cell<F, T> {
+    joint: Joint,
+    /// The task's until it is marked as finished, then the handle's.
+    stage: UnsafeCell<Stage<F, T>>,
+}
+
+impl<F: FnOnce() -> T, T> Cell<F, T> {
+    const VTABLE: Vtable = Vtable { run: Self::run, abandon: Self::abandon, free: Self::free, take: Self::take };
+
+    unsafe fn run(task: NonNull<Header>) {
+        // SAFETY: the header is the first field of this cell, and the stage is the running task's.
+        unsafe {
+            let stage = task.cast::<Self>().as_ref().stage.get();
+            let Stage::Closure(f) = mem::replace(&mut *stage, Stage::Taken) else { unreachable!("a task runs once") };
+            let result = panic::catch_unwind(AssertUnwindSafe(f));
+            *stage = Stage::Result(result);
+            Self::finish(task);
+        }
+    }
+
+    unsafe fn abandon(task: NonNull<Header>) {
+        // SAFETY: as in `run`, instead of it.
+        unsafe {
+            let stage = task.cast::<Self>().as_ref().stage.get();
+            let closure = mem::replace(&mut *stage, Stage::Result(Err(Cancelled::payload())));
+            drop_quietly(closure);
+            Self::finish(task);
+        }
+    }
+
+    unsafe fn finish(task: NonNull<Header>) {
+        // SAFETY: as in `run`; the runtime's reference keeps the cell.
+        let cell = unsafe { task.cast::<Self>().as_ref() };
+        let mut meeting = cell.joint.meeting.lock();
+        meeting.finished = true;
+        let joiner = meeting.joiner.take_one();
+        let detached = meeting.detached;
+        drop(meeting);
+        if let Some(wakeup) = joiner {
+            wakeup.fire();
+        }
+        // SAFETY: without a handle the stage is still ours.
+        if detached && let Stage::Result(result) = mem::replace(unsafe { &mut *cell.stage.get() }, Stage::Taken) {
+            cell.joint.unseen(result);
+        }
+        if let Some(observer) = &cell.joint.observer {
+            observer.task_ended();
+        }
+    }
+
+    /// Moves the result out.
+    unsafe fn take(task: NonNull<Header>, to: *mut ()) {
+        // SAFETY: the task is finished, so the stage is the handle's, which calls this once, with room for the result.
+        unsafe {
+            let stage = task.cast::<Self>().as_ref().stage.get();
+            let Stage::Result(result) = mem::replace(&mut *stage, Stage::Taken) else { unreachable!("taken once") };
+            to.cast::<std::thread::Result<T>>().write(result);
+        }
+    }
+
+    unsafe fn free(task: NonNull<Header>) {
+        // SAFETY: the last reference is gone, and the cell was made by `Box::new`.
+        drop(unsafe { Box::from_raw(task.cast::<Self>().as_ptr()) });
+    }
+}
+
+/// Drops what belongs to a task that nobody waits for; a panic in there has been reported by the panic hook, and has
+/// nowhere else to go.
+fn drop_quietly<T>(value: T) {
+    if let Err(panic) = panic::catch_unwind(AssertUnwindSafe(|| drop(value))) {
+        // The payload's own destructor may panic too.
+        mem::forget(panic);
+    }
+}
+
+/// A task that is not yet launched, and its handle. The runtime owns one reference to it.
+///
+/// # Safety
+/// `host` outlives the task. `f` and its result are valid for as long as the task may use them, whatever the types say.
+pub(crate) unsafe fn new_task<F: FnOnce() -> T, T>(
+    f: F,
+    host: NonNull<dyn Schedule>,
+    stack_class: Class,
+    name: Option<Arc<str>>,
+    observer: Option<Arc<dyn Observer>>,
+) -> (NonNull<Header>, JoinHandle<T>) {
+    let cell = Box::new(Cell {
+        joint: Joint {
+            // SAFETY: the caller's.
+            header: unsafe { Header::new(&Cell::<F, T>::VTABLE, host, stack_class, name, 2) },
+            meeting: Lock::new(Meeting {
+                finished: false,
+                detached: false,
+                token: false,
+                joiner: WaitQueue::new(),
+                parked: WaitQueue::new(),
+            }),
+            observer,
+        },
+        stage: UnsafeCell::new(Stage::<F, T>::Closure(f)),
+    });
+    let task = NonNull::from(Box::leak(cell)).cast::<Header>();
+    // SAFETY: the second of the two references.
+    let handle = JoinHandle { task: Some(unsafe { TaskRef::from_raw(task) }), polled: None, result: PhantomData };
+    (task, handle)
+}
+
+fn joint(task: &TaskRef) -> &Joint {
+    // SAFETY: every header is the first field of a joint, which is the first of a cell.
+    unsafe { task.as_ptr().cast::<Joint>().as_ref() }
+}
+
+/// Waits until the task's token is there, and takes it. `false` if the deadline came first.
+pub(crate) fn park_for_token(task: NonNull<Header>, deadline: Option<Instant>) -> Outcome {
+    // SAFETY: as in `joint`; the running task is alive.
+    let joint = unsafe { task.cast::<Joint>().as_ref() };
+    let mut meeting = joint.meeting.lock();
+    if mem::take(&mut meeting.token) {
+        return Outcome::Woken;
+    }
+    wait_in(Reason::Park, deadline, &joint.meeting, meeting, |meeting| &mut meeting.parked, ()).0
+}
+
+/// Gives the task its token, and wakes it if it waits for it.
+pub(crate) fn unpark(task: &TaskRef) {
+    let mut meeting = joint(task).meeting.lock();
+    let parked = meeting.parked.take_one();
+    meeting.token |= parked.is_none();
+    drop(meeting);
+    if let Some(wakeup) = parked {
+        wakeup.fire();
+    }
+}
+
+/// A handle that waits for a task's end and takes its result.
+///
+/// Dropping it detaches the task, which then runs on by itself. It is also a [`Future`] with the same output as
+/// [`join`](JoinHandle::join), for code that runs on an async executor.
+///
+/// Modelled on [`std::thread::JoinHandle`]. A task that was cancelled yields an error whose payload is a
+/// [`Cancelled`](crate::cancel::Cancelled).
+///
+/// # Examples
+/// ```
+/// let handle = throng::spawn(|| 6 * 7);
+/// assert_eq!(handle.join().unwrap(), 42);
+/// ```
+pub struct JoinHandle<T> {
+    /// `None` once the result was taken.
+    task: Option<TaskRef>,
+    polled: Option<Box<Polled>>,
+    result: PhantomData<T>,
+}
+
+// SAFETY: what it gives access to is the result, a `T` that it moves between threads.
+unsafe impl<T: Send> Send for JoinHandle<T> {}
+// SAFETY: a shared handle gives no access to the result.
+unsafe impl<T> Sync for JoinHandle<T> {}
+impl<T> panic::UnwindSafe for JoinHandle<T> {}
+impl<T> panic::RefUnwindSafe for JoinHandle<T> {}
+impl<T> Unpin for JoinHandle<T> {}
+
+impl<T> JoinHandle<T> {
+    fn task_ref(&self) -> &TaskRef {
+        self.task.as_ref().expect("the result has not been taken")
+    }
+
+    /// Waits for the task to end, and returns its result, or the payload of its panic.
+    ///
+    /// # Errors
+    /// The payload the task panicked with; a [`Cancelled`](crate::cancel::Cancelled) if it was cancelled.
+    pub fn join(mut self) -> std::thread::Result<T> {
+        self.wait();
+        self.take_result()
+    }
+
+    /// Waits for the end, and leaves the result where it is.
+    pub(crate) fn wait(&self) {
+        let joint = joint(self.task_ref());
+        let meeting = joint.meeting.lock();
+        if meeting.finished {
+            return;
+        }
+        match wait_in(Reason::Join, None, &joint.meeting, meeting, |meeting| &mut meeting.joiner, ()).0 {
+            Outcome::Cancelled => crate::cancel::unwind(),
+            _ => debug_assert!(joint.meeting.lock().finished),
+        }
+    }
+
+    fn take_result(&mut self) -> std::thread::Result<T> {
+        let task = self.task.take().expect("the result is taken once");
+        let mut result = mem::MaybeUninit::<std::thread::Result<T>>::uninit();
+        // SAFETY: the task is finished, its result is a `T`, and this is the one handle to it.
+        unsafe {
+            task.take_result(result.as_mut_ptr().cast());
+            result.assume_init()
+        }
+    }
+
+    /// Whether the task has ended: then [`join`](JoinHandle::join) won't wait.
+    pub fn is_finished(&self) -> bool {
+        joint(self.task_ref()).meeting.lock().finished
+    }
+
+    /// The task itself: to unpark it, to learn its id and its name.
+    pub fn task(&self) -> Task {
+        Task(self.task_ref().clone())
+    }
+
+    /// Asks the task to end: it unwinds from the wait it is in, or from the next one it begins, running its destructors.
+    ///
+    /// A task that never waits never notices. [`join`](JoinHandle::join) then returns an error whose payload is a
+    /// [`Cancelled`](crate::cancel::Cancelled).
+    ///
+    /// # Examples
+    /// ```
+    /// use throng::cancel::Cancelled;
+    ///
+    /// let handle = throng::spawn(throng::task::park);
+    /// handle.cancel();
+    /// assert!(handle.join().unwrap_err().is::<Cancelled>());
+    /// ```
+    pub fn cancel(&self) {
+        let task = self.task_ref();
+        if task.cancel() {
+            // SAFETY: it was parked, so it is unfinished; the claim made it ours.
+            unsafe { task.host() }.make_runnable(task.as_ptr());
+        }
+    }
+}
+
+impl<T> Drop for JoinHandle<T> {
+    fn drop(&mut self) {
+        if let Some(polled) = self.polled.take() {
+            polled.withdraw(self.task_ref());
+        }
+        let Some(task) = &self.task else { return };
+        let mut meeting = joint(task).meeting.lock();
+        meeting.detached = true;
+        let finished = meeting.finished;
+        drop(meeting);
+        if finished {
+            let task = task.clone();
+            joint(&task).unseen(self.take_result());
+        }
+    }
+}
+
+impl<T> fmt::Debug for JoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinHandle").field("task", &self.task.as_ref().map(|task| task.id())).finish_non_exhaustive()
+    }
+}
+
+/// The wait of a handle that is polled as a future: boxed, so that the handle itself may move.
+struct Polled {
+    parker: FutureParker,
+    /// Set once the parker is where it stays.
+    node: Option<Node<()>>,
+}
+
+// SAFETY: the node is used under the meeting's lock; the parker is made for sharing.
+unsafe impl Send for Polled {}
+// SAFETY: as above.
+unsafe impl Sync for Polled {}
+
+impl Polled {
+    /// Unlinks it, after which nobody touches it.
+    fn withdraw(self: Box<Self>, task: &TaskRef) {
+        if let Some(node) = &self.node {
+            // SAFETY: it was pushed to this queue.
+            unsafe { joint(task).meeting.lock().joiner.remove(node) };
+        }
+    }
+}
+
+impl<T> Future for JoinHandle<T> {
+    type Output = std::thread::Result<T>;
+
+    /// # Panics
+    /// When it is polled again after it was ready.
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // A wait serves one poll: the next one begins anew, with the waker it brings.
+        if let Some(polled) = self.polled.take() {
+            polled.withdraw(self.task_ref());
+        }
+        let state = State::new();
+        let epoch = state.arm(true);
+        let mut polled =
+            Box::new(Polled { parker: FutureParker { state, waker: Lock::new(Some(cx.waker().clone())) }, node: None });
+        let waiter = Waiter::future(&polled.parker, epoch);
+        let node = polled.node.insert(Node::new(waiter, ()));
+        let mut meeting = joint(self.task_ref()).meeting.lock();
+        if meeting.finished {
+            drop(meeting);
+            return Poll::Ready(self.take_result());
+        }
+        // SAFETY: the box stays where it is until `withdraw`, which every way out of here comes to.
+        unsafe { meeting.joiner.push_back(node) };
+        drop(meeting);
+        self.polled = Some(polled);
+        Poll::Pending
+    }
+}
+
+/// A task, as others see it.
+///
+/// Modelled on [`std::thread::Thread`].
+#[derive(Clone)]
+pub struct Task(pub(crate) TaskRef);
+
+impl Task {
+    /// Its identity.
+    pub fn id(&self) -> TaskId {
+        self.0.id()
+    }
+
+    /// Its name, if it was given one.
+    pub fn name(&self) -> Option<&str> {
+        self.0.name()
+    }
+
+    /// Wakes the task from [`park`](crate::task::park), or lets its next `park` return at once.
+    ///
+    /// # Examples
+    /// ```
+    /// let handle = throng::spawn(throng::task::park);
+    /// handle.task().unpark();
+    /// handle.join().unwrap();
+    /// ```
+    pub fn unpark(&self) {
+        unpark(&self.0);
+    }
+}
+
+impl fmt::Debug for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Task").field("id", &self.id()).field("name", &self.name()).finish_non_exhaustive()
+    }
+}
+
+impl PartialEq for Task {
+    fn eq(&self, other: &Task) -> bool {
+        self.0.as_ptr() == other.0.as_ptr()
+    }
+}
+
+impl Eq for Task {}

@@ -1,0 +1,350 @@
+//! Runtimes: the global one, and one's own.
+
+use crate::asymmetric;
+use crate::control::{Header, Schedule};
+use crate::current;
+use crate::join::{self, JoinHandle, Observer};
+use crate::netpoll::Netpoll;
+use crate::park;
+use crate::scheduler::Scheduler;
+use crate::stack::{self, Class};
+use std::fmt;
+use std::io;
+use std::mem;
+use std::panic;
+use std::ptr::NonNull;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+/// More workers than this are refused: no machine has as many cores.
+const MAX_WORKERS: usize = 4096;
+
+/// Makes a [`Runtime`] with settings of one's own.
+///
+/// # Examples
+/// ```
+/// # fn main() -> std::io::Result<()> {
+/// let runtime = throng::runtime::Builder::new().workers(2).name("search").build()?;
+/// assert_eq!(runtime.run(|| 1 + 1), 2);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct Builder {
+    workers: Option<usize>,
+    stack_size: usize,
+    name: String,
+    seed: Option<u64>,
+}
+
+impl Default for Builder {
+    fn default() -> Builder {
+        Builder::new()
+    }
+}
+
+impl Builder {
+    /// The settings of the global runtime: a worker for each core that this process may use.
+    pub fn new() -> Builder {
+        Builder { workers: None, stack_size: stack::DEFAULT_STACK_SIZE, name: "throng".into(), seed: None }
+    }
+
+    /// How many workers, each a kernel thread, run tasks at the same time. By default
+    /// [`std::thread::available_parallelism`].
+    #[doc(alias = "GOMAXPROCS")]
+    pub fn workers(mut self, workers: usize) -> Builder {
+        self.workers = Some(workers);
+        self
+    }
+
+    /// The size in bytes of a task's stack, where [`task::Builder`](crate::task::Builder) doesn't say otherwise: a
+    /// multiple of the page size, and at least 16 KiB. Memory is only used as far as the stack is. By default 256 KiB in
+    /// release builds and 1 MiB in debug builds.
+    pub fn stack_size(mut self, bytes: usize) -> Builder {
+        self.stack_size = bytes;
+        self
+    }
+
+    /// What the workers' kernel threads are called, before their number.
+    pub fn name(mut self, name: impl Into<String>) -> Builder {
+        self.name = name.into();
+        self
+    }
+
+    /// Fixes what the runtime's workers draw at random: whom to steal from first, which ready case a `select!` takes.
+    /// (Not the order in which kernel threads happen to run.)
+    pub fn seed(mut self, seed: u64) -> Builder {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Starts the runtime.
+    ///
+    /// # Errors
+    /// * [`InvalidInput`](io::ErrorKind::InvalidInput): no workers or too many, a stack that is too small, too large or
+    ///   no multiple of the page size, a name with a null byte.
+    /// * Whatever the system says when there is no thread, no file descriptor, or no address space to be had.
+    pub fn build(self) -> io::Result<Runtime> {
+        let refuse = |text: String| Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        let workers = match self.workers {
+            Some(0) => return refuse("a runtime needs at least one worker; leave `workers` out for one a core".into()),
+            Some(n) if n > MAX_WORKERS => return refuse(format!("{n} workers are more than {MAX_WORKERS}")),
+            Some(n) => n,
+            None => std::thread::available_parallelism().map_or(1, usize::from).min(MAX_WORKERS),
+        };
+        if self.name.contains('\0') {
+            return refuse("a runtime's name can't have a null byte".into());
+        }
+        let class = stack::class_for(self.stack_size)?;
+        asymmetric::prepare();
+        let seed = self.seed.unwrap_or_else(crate::rng::shared);
+        Ok(Runtime { scheduler: Some(Scheduler::start(workers, class, &self.name, seed)?) })
+    }
+}
+
+/// A runtime of one's own, beside the global one: workers, queues and poller for itself.
+///
+/// Dropping it cancels its tasks: one that waits unwinds from its wait, running its destructors, one that runs does so
+/// from its next wait, and one that has not begun is dropped. The drop waits until all have ended, so a task that never
+/// waits and never ends keeps it waiting; [`shutdown_timeout`](Runtime::shutdown_timeout) doesn't wait longer than told.
+///
+/// The global runtime starts at the first [`run`](crate::run) or [`spawn`](crate::spawn) and is never dropped.
+pub struct Runtime {
+    /// `None` only while it is dropped.
+    scheduler: Option<Arc<Scheduler>>,
+}
+
+impl Runtime {
+    /// A [`Builder`].
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    fn scheduler(&self) -> &Arc<Scheduler> {
+        self.scheduler.as_ref().expect("present until it is dropped")
+    }
+
+    /// Runs `f` as a task and waits for it. It may borrow from the caller; its panic comes out here.
+    ///
+    /// Inside one of this runtime's own tasks `f` is just called.
+    ///
+    /// # Panics
+    /// With what `f` panics with; if there is no room for a task.
+    pub fn run<F, T>(&self, f: F) -> T
+    where
+        F: FnOnce() -> T + Send,
+        T: Send,
+    {
+        run_on(self.scheduler(), f)
+    }
+
+    /// Starts a task on this runtime; see [`throng::spawn`](crate::spawn).
+    ///
+    /// # Panics
+    /// If there is no room for a task's stack.
+    pub fn spawn<F, T>(&self, f: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let settings = Settings::default();
+        // SAFETY: `f` and `T` are valid for ever.
+        unsafe { spawn_unchecked(self.scheduler(), settings, f) }.unwrap_or_else(|error| no_room(&error))
+    }
+
+    /// Cancels all tasks, as dropping does, and waits for their end no longer than `timeout`. Returns whether all have
+    /// ended. If not, those that are left are never resumed once they wait, and keep their memory.
+    ///
+    /// # Panics
+    /// As dropping does: when it is called by one of the runtime's own tasks.
+    pub fn shutdown_timeout(mut self, timeout: Duration) -> bool {
+        self.shut_down(Some(timeout))
+    }
+
+    fn shut_down(&mut self, timeout: Option<Duration>) -> bool {
+        let Some(scheduler) = self.scheduler.take() else { return true };
+        scheduler.stop();
+        if scheduler.is_local() {
+            if std::thread::panicking() {
+                return false;
+            }
+            panic!(
+                "a runtime was dropped by one of its own tasks, which can't wait for its own end; its tasks have been \
+                 cancelled; drop it outside, or share it in an `Arc` that outlives its tasks"
+            );
+        }
+        // Once it is stopping its end must be waited for, whether or not the waiting task is cancelled.
+        crate::cancel::shielded(|| {
+            let deadline = timeout.and_then(park::deadline_in);
+            let ended = scheduler.join(deadline);
+            if !ended {
+                scheduler.abandon();
+                // Tasks are left that may still be woken.
+                mem::forget(scheduler);
+            }
+            ended
+        })
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        self.shut_down(None);
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime").finish_non_exhaustive()
+    }
+}
+
+/// The global runtime, started by the first who asks.
+fn global() -> io::Result<&'static Runtime> {
+    static GLOBAL: OnceLock<Runtime> = OnceLock::new();
+    static STARTING: Mutex<()> = Mutex::new(());
+    if let Some(runtime) = GLOBAL.get() {
+        return Ok(runtime);
+    }
+    let _one_at_a_time = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+    match GLOBAL.get() {
+        Some(runtime) => Ok(runtime),
+        None => {
+            let runtime = Builder::new().build()?;
+            Ok(GLOBAL.get_or_init(|| runtime))
+        }
+    }
+}
+
+/// The scheduler that the caller's task runs on; else the global one.
+fn scheduler<'a>() -> io::Result<&'a Scheduler> {
+    let context = current::context();
+    if context.is_null() {
+        return Ok(global()?.scheduler());
+    }
+    // SAFETY: every host is a scheduler, and outlives the task that asks, which is unfinished.
+    Ok(unsafe { &*(*context).host.cast::<Scheduler>() })
+}
+
+/// The poller for whoever waits for a socket: that of its own runtime, or the global one's.
+pub(crate) fn current_netpoll() -> io::Result<Arc<Netpoll>> {
+    Ok(Arc::clone(scheduler()?.netpoll()))
+}
+
+/// What a task can be told to be like.
+#[derive(Default)]
+pub(crate) struct Settings {
+    pub(crate) name: Option<String>,
+    pub(crate) stack_size: Option<usize>,
+    pub(crate) observer: Option<Arc<dyn Observer>>,
+}
+
+#[cold]
+pub(crate) fn no_room(error: &io::Error) -> ! {
+    panic!("can't spawn a task: {error}")
+}
+
+/// # Safety
+/// `f` and its result stay valid for as long as the task may use them.
+pub(crate) unsafe fn spawn_unchecked<F, T>(scheduler: &Scheduler, settings: Settings, f: F) -> io::Result<JoinHandle<T>>
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    let class = match settings.stack_size {
+        None => scheduler.default_class(),
+        Some(size) => stack::class_for(size)?,
+    };
+    scheduler.admit(class)?;
+    // SAFETY: a scheduler outlives its unfinished tasks; the rest is the caller's.
+    let (task, handle) =
+        unsafe { join::new_task(f, scheduler.as_host(), class, settings.name.map(Into::into), settings.observer) };
+    scheduler.launch(task);
+    Ok(handle)
+}
+
+/// # Safety
+/// As for `spawn_unchecked`.
+pub(crate) unsafe fn spawn_here<F, T>(settings: Settings, f: F) -> io::Result<JoinHandle<T>>
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    // SAFETY: the caller's.
+    unsafe { spawn_unchecked(scheduler()?, settings, f) }
+}
+
+fn run_on<F, T>(scheduler: &Scheduler, f: F) -> T
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    if scheduler.is_local() {
+        return f();
+    }
+    // SAFETY: we wait for its end before we return, whatever happens to the caller meanwhile: a cancelled caller goes
+    // on waiting.
+    let handle = unsafe { spawn_unchecked(scheduler, Settings::default(), f) }.unwrap_or_else(|error| no_room(&error));
+    crate::cancel::shielded(|| handle.wait());
+    match handle.join() {
+        Ok(value) => value,
+        Err(payload) => panic::resume_unwind(payload),
+    }
+}
+
+/// Runs `f` as a task of the global runtime and waits for it. It may borrow from the caller; its panic comes out here.
+///
+/// Inside a task `f` is just called.
+///
+/// # Panics
+/// With what `f` panics with; if the global runtime can't be started, or there is no room for a task.
+///
+/// # Examples
+/// ```
+/// let words = ["green", "threads"];
+/// let total = throng::run(|| {
+///     throng::scope(|s| words.map(|word| s.spawn(|| word.len())).map(|h| h.join().unwrap()))
+/// });
+/// assert_eq!(total, [5, 7]);
+/// ```
+pub fn run<F, T>(f: F) -> T
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    if current::task().is_some() {
+        return f();
+    }
+    match global() {
+        Ok(runtime) => runtime.run(f),
+        Err(error) => panic!("can't start the global runtime: {error}"),
+    }
+}
+
+/// Starts a task, on the runtime of the task that calls, or on the global one.
+///
+/// The task runs at the same time as its caller; [`JoinHandle::join`] waits for it, and dropping the handle lets it
+/// run on by itself. Modelled on [`std::thread::spawn`].
+///
+/// # Panics
+/// If there is no room for the task's stack, or the global runtime can't be started. [`task::Builder`] returns an error
+/// instead.
+///
+/// [`task::Builder`]: crate::task::Builder
+///
+/// # Examples
+/// ```
+/// let handle = throng::spawn(|| (1..=10).sum::<u32>());
+/// assert_eq!(handle.join().unwrap(), 55);
+/// ```
+#[doc(alias = "go")]
+#[doc(alias = "goroutine")]
+pub fn spawn<F, T>(f: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    // SAFETY: `f` and `T` are valid for ever.
+    unsafe { spawn_here(Settings::default(), f) }.unwrap_or_else(|error| no_room(&error))
+}

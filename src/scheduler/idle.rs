@@ -1,0 +1,147 @@
+//! Who sleeps and who searches: the idle protocol.
+//!
+//! Waking a kernel thread costs microseconds, and a task may take a tenth of one, so a wake for every ready task would
+//! be most of the work. The rule is: *wake one worker if one sleeps and none searches.* A worker that is woken
+//! searches; when it finds work and was the last that searched, it wakes another, so that workers come one after the
+//! other for as long as there is something for them to find.
+//!
+//! # States of a worker
+//!
+//! ```text
+//!              nothing found, few search        nothing found
+//!   working ───────────────────────────▶ searching ─────────▶ sleeping
+//!      ▲  ▲                                 │   ▲                │
+//!      │  └────────── found work ───────────┘   └── woken ───────┤
+//!      └──────────────────── the poller, or a timer, gave work ──┘
+//! ```
+//!
+//! One word counts those that sleep and those that search; a list, under a lock, says who sleeps.
+//!
+//! # The races, and why they can't happen
+//! * **Work published while the last worker falls asleep.** The publisher makes its task visible, fences, and reads the
+//!   counts. The sleeper counts itself as sleeping (and as not searching), fences, and looks into every queue once more.
+//!   The two fences are sequentially consistent, so at least one of them sees the other: either the publisher finds a
+//!   sleeper to wake, or the sleeper finds the task.
+//! * **Work published while somebody searches.** The publisher wakes nobody. The searcher either finds it, or goes to
+//!   sleep through the same count-fence-look, as above.
+//! * **A wake for a worker that has got up by itself** (it found work in its last look, or the poller gave it some).
+//!   It takes itself off the list under the lock. If it is no longer there, a waker has chosen it: then it has been
+//!   counted as searching, and it goes on as a searcher, so that the waker's work is looked for.
+//!
+//! # Tried and rejected
+//! A wake for each ready task (a storm of futile wake-ups), and handing a task straight to a sleeping worker (the task
+//! waits for a kernel thread while its own core is about to be free).
+
+use crate::lock::Lock;
+use crate::primitive::{AtomicU32, Ordering, fence};
+
+/// In the count word: one searcher. The sleepers are in the low half.
+const SEARCHER: u32 = 1 << 16;
+const SLEEPER: u32 = 1;
+
+fn sleeping(counts: u32) -> u32 {
+    counts & (SEARCHER - 1)
+}
+
+fn searching(counts: u32) -> u32 {
+    counts / SEARCHER
+}
+
+pub(super) struct Idle {
+    counts: AtomicU32,
+    /// Who sleeps; the one that fell asleep last is woken first, because its cache is the warmest.
+    sleepers: Lock<Vec<usize>>,
+    workers: usize,
+}
+
+impl Idle {
+    pub(super) fn new(workers: usize) -> Idle {
+        Idle { counts: AtomicU32::new(0), sleepers: Lock::new(Vec::with_capacity(workers)), workers }
+    }
+
+    /// Work has been made visible: who has to be woken for it? The one named is counted as searching.
+    #[inline]
+    pub(super) fn choose(&self) -> Option<usize> {
+        // SeqCst: pairs with the fence of `sleep`. The work came before it, the counts are read after it.
+        fence(Ordering::SeqCst);
+        self.choose_unfenced()
+    }
+
+    /// `choose` for one who may miss a worker that falls asleep at this moment.
+    #[inline]
+    pub(super) fn choose_unfenced(&self) -> Option<usize> {
+        // Relaxed: ordered by the fence above.
+        let counts = self.counts.load(Ordering::Relaxed);
+        if sleeping(counts) == 0 || searching(counts) > 0 {
+            return None;
+        }
+        self.pop_sleeper()
+    }
+
+    #[cold]
+    fn pop_sleeper(&self) -> Option<usize> {
+        let mut sleepers = self.sleepers.lock();
+        // Relaxed: a second publisher may have been faster.
+        if searching(self.counts.load(Ordering::Relaxed)) > 0 {
+            return None;
+        }
+        let worker = sleepers.pop()?;
+        // SeqCst: in one order with the counts of `sleep` and the reads after the fences.
+        self.counts.fetch_add(SEARCHER - SLEEPER, Ordering::SeqCst);
+        Some(worker)
+    }
+
+    /// Takes every sleeper, for a shutdown.
+    pub(super) fn choose_all(&self) -> Vec<usize> {
+        let mut sleepers = self.sleepers.lock();
+        let all = std::mem::take(&mut *sleepers);
+        // SeqCst: as above.
+        self.counts.fetch_add(all.len() as u32 * (SEARCHER - SLEEPER), Ordering::SeqCst);
+        all
+    }
+
+    /// A worker without work wants to search. At most half of them may: more only get in one another's way.
+    pub(super) fn start_search(&self) -> bool {
+        // Relaxed: a hint.
+        if 2 * searching(self.counts.load(Ordering::Relaxed)) as usize >= self.workers {
+            return false;
+        }
+        // SeqCst: as above.
+        self.counts.fetch_add(SEARCHER, Ordering::SeqCst);
+        true
+    }
+
+    /// A searcher has found work. If it was the last one, it must let another one be chosen.
+    pub(super) fn end_search(&self) -> bool {
+        // SeqCst: as above.
+        searching(self.counts.fetch_sub(SEARCHER, Ordering::SeqCst)) == 1
+    }
+
+    /// The worker is going to sleep. It must look into every queue once more before it does.
+    pub(super) fn sleep(&self, worker: usize, was_searching: bool) {
+        let mut sleepers = self.sleepers.lock();
+        sleepers.push(worker);
+        let change = if was_searching { SLEEPER.wrapping_sub(SEARCHER) } else { SLEEPER };
+        // SeqCst: as above.
+        self.counts.fetch_add(change, Ordering::SeqCst);
+        drop(sleepers);
+        // SeqCst: pairs with the fence of `choose`. The counts came before it, the queues are looked into after it.
+        fence(Ordering::SeqCst);
+    }
+
+    /// The worker got up by itself. `false` if a waker has chosen it meanwhile: then it is counted as searching.
+    #[must_use]
+    pub(super) fn get_up(&self, worker: usize) -> bool {
+        let mut sleepers = self.sleepers.lock();
+        let Some(at) = sleepers.iter().position(|&sleeper| sleeper == worker) else { return false };
+        sleepers.swap_remove(at);
+        // SeqCst: as above.
+        self.counts.fetch_sub(SLEEPER, Ordering::SeqCst);
+        true
+    }
+
+    /// Whether every worker but the caller sleeps. A hint.
+    pub(super) fn others_sleep(&self) -> bool {
+        sleeping(self.counts.load(Ordering::Relaxed)) as usize + 1 >= self.workers
+    }
+}

@@ -1,0 +1,334 @@
+//! The scheduler: N workers, each with a queue of its own, that steal from one another.
+//!
+//! * `worker.rs`: what one worker does: the loop at the base of every stack, the hand-over from task to task.
+//! * `search.rs`: where a worker without work looks for some, and how it sleeps.
+//! * `slot.rs`, `idle.rs`, `sleep.rs`, `registry.rs`: the next slot, who sleeps and searches, how one sleeps, and the
+//!   list of tasks that wait.
+//!
+//! # Where a runnable task can be
+//! In a worker's next slot, in a worker's queue, or in the injector, which takes those made runnable by threads that
+//! are no workers. Each is looked into by every worker before it sleeps.
+//!
+//! # Shutdown
+//! `stop` marks the scheduler as stopping and cancels every task in the registry. From then on a task that parks is
+//! cancelled at once, one that is resumed is marked as cancelled first, and one that has not begun is abandoned. A
+//! worker that finds nothing to run while no task is left ends, and gets the others up to do the same.
+//!
+//! The race of a task that parks against the cancelling walk: a task is registered before it parks, under the shard's
+//! lock. Either the walk comes later and finds it, or the walk came before, and then the task sees the mark, which was
+//! set before the walk took that lock.
+
+mod idle;
+mod registry;
+mod search;
+mod sleep;
+mod slot;
+mod worker;
+
+use crate::control::{Header, Leave, Outcome, Schedule, TimerEntry};
+use crate::current;
+use crate::lock::Lock;
+use crate::netpoll::Netpoll;
+use crate::park::{Reason, wait_in};
+use crate::primitive::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
+use crate::stack::{self, Class};
+use crate::timer::Timers;
+use crate::wait::{WaitQueue, Wakeup};
+use crossbeam_deque::{Injector, Stealer, Worker as Deque};
+use crossbeam_utils::CachePadded;
+use idle::Idle;
+use registry::Registry;
+use sleep::Sleep;
+use slot::NextSlot;
+use std::io;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::time::Instant;
+use worker::Worker;
+
+/// A task in a queue: the queue holds the runtime's reference.
+#[derive(Clone, Copy)]
+struct Runnable(NonNull<Header>);
+
+// SAFETY: a runnable task belongs to whoever takes it out of its queue.
+unsafe impl Send for Runnable {}
+
+/// What the others see of a worker.
+struct Shared {
+    slot: NextSlot,
+    stealer: Stealer<Runnable>,
+    timers: Timers,
+    sleep: Sleep,
+    /// Counts the worker's turns, for a thief to see whether it moves. Written by the worker alone.
+    turn: AtomicU32,
+    /// How many tasks were spawned and ended here. Written by the worker alone.
+    spawned: AtomicU64,
+    ended: AtomicU64,
+}
+
+const RUNNING: u8 = 0;
+/// Tasks are being cancelled; workers end when none is left.
+const STOPPING: u8 = 1;
+/// Workers end as soon as they can, whatever is left.
+const ABANDONED: u8 = 2;
+
+struct Exits {
+    left: usize,
+    waiting: WaitQueue<()>,
+}
+
+pub(crate) struct Scheduler {
+    workers: Box<[CachePadded<Shared>]>,
+    injector: Injector<Runnable>,
+    idle: Idle,
+    netpoll: Arc<Netpoll>,
+    registry: Registry,
+    default_class: Class,
+    /// Whether one of the sleepers sleeps for a moment only, to look after those that work. Relaxed: a hint.
+    napping: AtomicBool,
+    phase: AtomicU8,
+    /// Tasks spawned by threads that are no workers of ours.
+    spawned_outside: AtomicU64,
+    exits: Lock<Exits>,
+    seed: u64,
+}
+
+impl Scheduler {
+    /// A scheduler with its workers running.
+    pub(crate) fn start(workers: usize, default_class: Class, name: &str, seed: u64) -> io::Result<Arc<Scheduler>> {
+        let deques: Vec<Deque<Runnable>> = (0..workers).map(|_| Deque::new_fifo()).collect();
+        let start = Instant::now();
+        let shared = |deque: &Deque<Runnable>| {
+            CachePadded::new(Shared {
+                slot: NextSlot::new(),
+                stealer: deque.stealer(),
+                timers: Timers::new(start),
+                sleep: Sleep::new(),
+                turn: AtomicU32::new(0),
+                spawned: AtomicU64::new(0),
+                ended: AtomicU64::new(0),
+            })
+        };
+        let scheduler = Arc::new(Scheduler {
+            workers: deques.iter().map(shared).collect(),
+            injector: Injector::new(),
+            idle: Idle::new(workers),
+            netpoll: Netpoll::new()?,
+            registry: Registry::new(workers),
+            default_class,
+            napping: AtomicBool::new(false),
+            phase: AtomicU8::new(RUNNING),
+            spawned_outside: AtomicU64::new(0),
+            exits: Lock::new(Exits { left: workers, waiting: WaitQueue::new() }),
+            seed,
+        });
+        for (index, deque) in deques.into_iter().enumerate() {
+            if let Err(error) = scheduler.start_worker(index, deque, name) {
+                // Those that run already find no task, and end.
+                scheduler.exits.lock().left -= workers - index;
+                scheduler.stop();
+                return Err(error);
+            }
+        }
+        Ok(scheduler)
+    }
+
+    fn start_worker(self: &Arc<Self>, index: usize, deque: Deque<Runnable>, name: &str) -> io::Result<()> {
+        // For the stack that the worker's loop is on while no task has one to lend.
+        stack::reserve(self.default_class, 1)?;
+        let scheduler = Arc::clone(self);
+        let started = std::thread::Builder::new()
+            .name(format!("{name}-{index}"))
+            .spawn(move || worker::main(scheduler, index, deque));
+        if let Err(error) = started {
+            stack::release(self.default_class, 1);
+            return Err(io::Error::new(
+                error.kind(),
+                format!("can't start worker thread {index}: {error}; ask for fewer workers, or raise `ulimit -u`"),
+            ));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn as_host(&self) -> NonNull<dyn Schedule> {
+        NonNull::from(self)
+    }
+
+    pub(crate) fn netpoll(&self) -> &Arc<Netpoll> {
+        &self.netpoll
+    }
+
+    pub(crate) fn default_class(&self) -> Class {
+        self.default_class
+    }
+
+    /// The calling worker, if it is one of ours.
+    #[inline]
+    fn local(&self) -> Option<&Worker> {
+        let context = current::context();
+        // SAFETY: a context whose host is us is the first field of one of our workers, which is on this very thread.
+        unsafe {
+            if !context.is_null() && (*context).host == std::ptr::from_ref(self).cast() {
+                Some(&*context.cast::<Worker>())
+            } else {
+                None
+            }
+        }
+    }
+
+    /// Whether the caller is one of this scheduler's tasks.
+    pub(crate) fn is_local(&self) -> bool {
+        self.local().is_some()
+    }
+
+    /// Makes sure of room for a task's stack. Every admitted task is launched, or given back by `dismiss`.
+    pub(crate) fn admit(&self, class: Class) -> io::Result<()> {
+        match self.local() {
+            Some(worker) if class == self.default_class => worker.take_credit(),
+            _ => stack::reserve(class, 1),
+        }
+    }
+
+    pub(crate) fn dismiss(&self, class: Class) {
+        match self.local() {
+            Some(worker) if class == self.default_class => worker.return_credit(),
+            _ => stack::release(class, 1),
+        }
+    }
+
+    /// Lets an admitted task run for the first time.
+    pub(crate) fn launch(&self, task: NonNull<Header>) {
+        match self.local() {
+            Some(worker) => worker.launch(task),
+            None => {
+                // Release: pairs with the Acquire of `unfinished`.
+                self.spawned_outside.fetch_add(1, Ordering::Release);
+                self.inject(task);
+            }
+        }
+    }
+
+    fn inject(&self, task: NonNull<Header>) {
+        self.injector.push(Runnable(task));
+        self.notify();
+    }
+
+    /// Work has been made visible: gets a worker up for it, if that is called for.
+    #[inline]
+    fn notify(&self) {
+        if let Some(index) = self.idle.choose() {
+            self.wake(index);
+        }
+    }
+
+    #[cold]
+    fn wake(&self, index: usize) {
+        self.workers[index].sleep.wake(&self.netpoll);
+    }
+
+    fn phase(&self) -> u8 {
+        // Acquire: pairs with the Release of `stop` and `abandon`.
+        self.phase.load(Ordering::Acquire)
+    }
+
+    /// Whether a task is left. The ended are counted before the spawned, so that a task that spawns one and ends
+    /// meanwhile is never missed.
+    fn unfinished(&self) -> bool {
+        // Acquire: pairs with the Releases of those who count.
+        let sum = |counter: fn(&Shared) -> &AtomicU64| {
+            self.workers.iter().map(|shared| counter(shared).load(Ordering::Acquire)).sum::<u64>()
+        };
+        let ended = sum(|shared| &shared.ended);
+        fence(Ordering::SeqCst);
+        let spawned = self.spawned_outside.load(Ordering::Acquire) + sum(|shared| &shared.spawned);
+        spawned != ended
+    }
+
+    /// Cancels every task, and lets the workers end when none is left. Does not wait.
+    pub(crate) fn stop(&self) {
+        // Release: see the head of this file. Once abandoned it stays so.
+        let _ = self.phase.compare_exchange(RUNNING, STOPPING, Ordering::Release, Ordering::Relaxed);
+        let mut parked = Vec::new();
+        self.registry.for_each(|task| {
+            // SAFETY: a registered task is alive.
+            if unsafe { task.as_ref() }.cancel() {
+                parked.push(task);
+            }
+        });
+        for task in parked {
+            self.make_runnable(task);
+        }
+        self.wake_all();
+    }
+
+    /// Waits for the workers' end. `false` if the deadline came first.
+    pub(crate) fn join(&self, deadline: Option<Instant>) -> bool {
+        loop {
+            let exits = self.exits.lock();
+            if exits.left == 0 {
+                return true;
+            }
+            match wait_in(Reason::Join, deadline, &self.exits, exits, |exits| &mut exits.waiting, ()).0 {
+                Outcome::Woken => {}
+                Outcome::TimedOut => return self.exits.lock().left == 0,
+                Outcome::Cancelled => crate::cancel::unwind(),
+            }
+        }
+    }
+
+    /// Lets the workers end although tasks are left.
+    pub(crate) fn abandon(&self) {
+        // Release: as in `stop`.
+        self.phase.store(ABANDONED, Ordering::Release);
+        self.wake_all();
+    }
+
+    fn wake_all(&self) {
+        for index in self.idle.choose_all() {
+            self.wake(index);
+        }
+    }
+
+    /// A worker's thread is about to end.
+    fn exited(&self) {
+        let mut exits = self.exits.lock();
+        exits.left -= 1;
+        let wakeups = if exits.left == 0 { exits.waiting.take_all() } else { Vec::new() };
+        drop(exits);
+        wakeups.into_iter().for_each(Wakeup::fire);
+    }
+}
+
+// SAFETY: a task comes out of the slot, a queue or the injector once for each time it was put in, and is put in once it
+// was claimed with its stack left, or by `Worker::settle` after the stack was left. Workers end only when no task is
+// left, or leave the scheduler to be leaked.
+unsafe impl Schedule for Scheduler {
+    #[inline]
+    fn make_runnable(&self, task: NonNull<Header>) {
+        match self.local() {
+            Some(worker) => worker.ready(task),
+            None => self.inject(task),
+        }
+    }
+
+    #[inline]
+    unsafe fn suspend(&self, how: Leave) {
+        // SAFETY: the caller's.
+        unsafe { worker::suspend(how) }
+    }
+
+    unsafe fn arm_timer(&self, entry: &TimerEntry) {
+        let worker = self.local().expect("a task runs on a worker");
+        entry.heap.set(worker.index());
+        // SAFETY: the caller's.
+        unsafe { self.workers[worker.index()].timers.arm(entry, Instant::now()) }
+    }
+
+    fn disarm_timer(&self, entry: &TimerEntry) {
+        self.workers[entry.heap.get()].timers.disarm(entry);
+    }
+
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+}

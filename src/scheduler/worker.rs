@@ -1,0 +1,536 @@
+//! One worker: the loop at the base of every stack, and the hand-over from task to task.
+//!
+//! # The loop is at the base of the stacks
+//! A worker has no stack of its own to which tasks return. Every stack begins with [`base`], the worker's loop. A new
+//! task's closure is *called* by the loop, so a task that never waits costs no switch at all. A task that waits leaves
+//! its stack as it is and goes straight to the next task's; only if there is none does it go to an idle stack, whose
+//! loop looks for work. When the loop comes to a task that has a stack already, it jumps there, and the stack it was
+//! on is idle.
+//!
+//! ```text
+//!   stack 1: base ▶ task A ▶ park ──switch──▶ stack 2: base ▶ task B ▶ (ends) ▶ base ──jump──▶ stack 1: A goes on
+//!                                                                         (stack 2 is idle, and the next to be used)
+//! ```
+//!
+//! The loop may return from a task on another kernel thread than it called it on, so it asks for its worker anew in
+//! each round, and keeps nothing of the worker across a task.
+//!
+//! # Leaving a stack
+//! What can only be done once a stack has been left (committing the park, queueing one that yielded, reusing the stack
+//! of one that ended) is noted in the worker and settled by whoever arrives next on this kernel thread: the first thing
+//! after every switch is [`Worker::settle`].
+//!
+//! # Fairness
+//! A chain of hand-offs through the next slot shares one turn at the queue: after [`HAND_OFFS`] of them the woken task
+//! goes behind the queue. Every [`INJECTOR_TURNS`] turns the injector comes first, every [`TIMER_TURNS`] the clock is
+//! read if there are timers, and every [`POLL_TURNS`] the poller is asked if there are sockets.
+
+use super::search::Nap;
+use super::{ABANDONED, RUNNING, Runnable, Scheduler, Shared};
+use crate::control::{Header, Leave, Outcome};
+use crate::current::{self, Context};
+use crate::fiber::Fiber;
+use crate::netpoll::Wait;
+use crate::primitive::Ordering;
+use crate::rng::Rng;
+use crate::stack::{self, Class, Stack};
+use crate::wait::Wakeup;
+use crossbeam_deque::{Steal, Worker as Deque};
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::time::Instant;
+
+const HAND_OFFS: u32 = 128;
+const INJECTOR_TURNS: u32 = 64;
+const TIMER_TURNS: u32 = 16;
+const POLL_TURNS: u32 = 64;
+
+/// Idle stacks that a worker keeps for itself, and how many it takes or gives at a time.
+const STACKS: usize = 64;
+const STACK_BATCH: usize = 32;
+/// Reservations for stacks that a worker keeps, likewise.
+const CREDITS: usize = 256;
+const CREDIT_BATCH: usize = 64;
+
+#[repr(C)]
+pub(super) struct Worker {
+    /// First, so that the thread-local's pointer leads here.
+    context: Context,
+    pub(super) scheduler: Arc<Scheduler>,
+    index: usize,
+    queue: Deque<Runnable>,
+    pub(super) rng: Rng,
+    turn: Cell<u32>,
+    /// Hand-offs through the next slot since the queue had its turn.
+    hand_offs: Cell<u32>,
+    /// Who has left its stack, and how, until that is settled.
+    left: Cell<Option<(NonNull<Header>, Leave)>>,
+    /// The fiber whose loop has jumped away.
+    ended: Cell<Option<NonNull<Fiber>>>,
+    /// A new task, handed to the loop of a fresh fiber.
+    first: Cell<Option<NonNull<Header>>>,
+    /// Whether what becomes runnable now comes in bulk, from the poller or the timers.
+    in_bulk: Cell<bool>,
+    /// Idle stacks of the default class, the hottest last.
+    stacks: RefCell<Vec<Stack>>,
+    credits: Cell<usize>,
+    pub(super) nap: Nap,
+    /// Reused for what the poller and the timers wake.
+    pub(super) woken: Cell<Vec<Wakeup>>,
+    home: Fiber,
+}
+
+/// The calling kernel thread's worker. Not to be kept across a suspension.
+#[inline]
+fn worker<'a>() -> &'a Worker {
+    let context = current::context();
+    debug_assert!(!context.is_null());
+    // SAFETY: this is called on stacks that only workers run, whose context is their first field; it lives until the
+    // worker's thread has left the last of them.
+    unsafe { &*context.cast::<Worker>() }
+}
+
+/// A worker's kernel thread.
+pub(super) fn main(scheduler: Arc<Scheduler>, index: usize, queue: Deque<Runnable>) {
+    let worker = Worker {
+        context: Context { host: Arc::as_ptr(&scheduler).cast(), task: Cell::new(None) },
+        index,
+        queue,
+        rng: Rng::new(scheduler.seed.wrapping_add(index as u64)),
+        turn: Cell::new(0),
+        hand_offs: Cell::new(0),
+        left: Cell::new(None),
+        ended: Cell::new(None),
+        first: Cell::new(None),
+        in_bulk: Cell::new(false),
+        stacks: RefCell::new(Vec::with_capacity(STACKS + STACK_BATCH)),
+        credits: Cell::new(0),
+        nap: Nap::new(),
+        woken: Cell::new(Vec::new()),
+        home: Fiber::of_thread(),
+        scheduler,
+    };
+    worker.shared().sleep.settle();
+    // SAFETY: the worker outlives its thread's use of it, which ends below.
+    unsafe { current::set_context(&raw const worker.context) };
+    let fiber = worker.fresh_fiber(worker.scheduler.default_class);
+    // SAFETY: the home fiber is the running one; the other is fresh. It jumps back here when the scheduler stops.
+    unsafe { Fiber::switch(NonNull::from(&worker.home), fiber) };
+    worker.settle();
+    // SAFETY: null needs nothing.
+    unsafe { current::set_context(std::ptr::null()) };
+    worker.close();
+}
+
+/// The loop. `me` is the fiber that it is on.
+extern "C" fn base(me: NonNull<Fiber>) -> ! {
+    worker().settle();
+    loop {
+        let w = worker();
+        let task = match w.first.take().or_else(|| w.next_task()) {
+            Some(task) => task,
+            // SAFETY: the loop is all there is on this stack; the home fiber waits for this jump.
+            None => unsafe { w.jump(me, NonNull::from(&w.home)) },
+        };
+        // SAFETY: it came out of a queue, so it is unfinished and ours; this fiber has nothing but the loop on it.
+        unsafe {
+            let header = task.as_ref();
+            w.context.task.set(Some(task));
+            if let Some(fiber) = header.fiber.get() {
+                w.mark_if_stopping(header);
+                w.jump(me, fiber);
+            }
+            let mine = me.as_ref().stack().expect("a task's stack").class();
+            if header.stack_class != mine {
+                w.first.set(Some(task));
+                let fiber = w.fresh_fiber(header.stack_class);
+                w.jump(me, fiber);
+            }
+            header.fiber.set(Some(me));
+            run(w, task);
+            // Maybe another kernel thread's.
+            worker().end(task, mine);
+        }
+    }
+}
+
+/// Runs a new task on this stack.
+#[inline(always)]
+unsafe fn run(w: &Worker, task: NonNull<Header>) {
+    // SAFETY: the task is new, and this is its stack.
+    unsafe { if w.scheduler.phase() == RUNNING { Header::run(task) } else { Header::abandon(task) } }
+}
+
+/// See [`Schedule::suspend`](crate::task::Schedule::suspend).
+///
+/// # Safety
+/// As there.
+pub(super) unsafe fn suspend(how: Leave) {
+    let w = worker();
+    let me = w.context.task.get().expect("a task suspends itself");
+    // SAFETY: the running task is alive.
+    let header = unsafe { me.as_ref() };
+    let next = match how {
+        Leave::Park => {
+            if header.state.outcome().is_some() {
+                // Claimed already: going on at once saves two switches.
+                return;
+            }
+            if header.shard.get() == 0 {
+                // SAFETY: it is unfinished, in no list, ours, and `end` takes it out.
+                unsafe { w.scheduler.registry.enter(w.index, me) };
+            }
+            w.quick_next()
+        }
+        Leave::Yield => match w.next_for_yield() {
+            None => return,
+            next => next,
+        },
+    };
+    let from = header.fiber.get().expect("a running task has a stack");
+    let to = match next {
+        None => w.fresh_fiber(w.scheduler.default_class),
+        // SAFETY: it came out of a queue, so it is alive and ours.
+        Some(task) => unsafe {
+            match task.as_ref().fiber.get() {
+                Some(fiber) => {
+                    w.mark_if_stopping(task.as_ref());
+                    fiber
+                }
+                None => {
+                    w.first.set(Some(task));
+                    w.fresh_fiber(task.as_ref().stack_class)
+                }
+            }
+        },
+    };
+    w.left.set(Some((me, how)));
+    w.context.task.set(next);
+    // SAFETY: `from` is the running task's fiber. `to` is fresh, or belongs to a task that came out of a queue, and so
+    // was put there after its stack was left.
+    unsafe { Fiber::switch(from, to) };
+    worker().settle();
+}
+
+impl Worker {
+    pub(super) fn index(&self) -> usize {
+        self.index
+    }
+
+    #[inline]
+    pub(super) fn shared(&self) -> &Shared {
+        &self.scheduler.workers[self.index]
+    }
+
+    /// Does what had to wait until the stack was left.
+    #[inline]
+    fn settle(&self) {
+        if let Some((task, how)) = self.left.take() {
+            match how {
+                Leave::Park => self.commit(task),
+                Leave::Yield => self.queue.push(Runnable(task)),
+            }
+        }
+        if let Some(fiber) = self.ended.take() {
+            self.recycle(fiber);
+        }
+    }
+
+    #[inline]
+    fn commit(&self, task: NonNull<Header>) {
+        // SAFETY: it parked here, and nobody can resume it before the commit; after that it may be gone at any moment.
+        let header = unsafe { task.as_ref() };
+        // Relaxed: see the head of `scheduler/mod.rs`.
+        if self.scheduler.phase.load(Ordering::Relaxed) != RUNNING && header.mask.get() == 0 {
+            return self.commit_cancelled(task);
+        }
+        if !header.state.commit() {
+            self.ready(task);
+        }
+    }
+
+    /// A task has parked while the scheduler stops: it goes on at once, to unwind if nobody has woken it.
+    #[cold]
+    fn commit_cancelled(&self, task: NonNull<Header>) {
+        // SAFETY: as in `commit`: it is still uncommitted, so it can't be resumed.
+        let header = unsafe { task.as_ref() };
+        header.mark_cancelled();
+        // Claimed by us or by somebody else, it has left its stack, and it is ours to run.
+        let _ = header.state.claim_current(Outcome::Cancelled);
+        self.ready(task);
+    }
+
+    /// A task has become runnable here.
+    #[inline]
+    pub(super) fn ready(&self, task: NonNull<Header>) {
+        if self.in_bulk.get() {
+            self.queue.push(Runnable(task));
+        } else if let Some(displaced) = self.shared().slot.put(task) {
+            self.queue.push(Runnable(displaced));
+            self.scheduler.notify();
+        }
+    }
+
+    /// A new task has been spawned here.
+    #[inline]
+    pub(super) fn launch(&self, task: NonNull<Header>) {
+        let shared = self.shared();
+        // Release: pairs with the Acquire of `unfinished`. Nobody else writes it.
+        shared.spawned.store(shared.spawned.load(Ordering::Relaxed) + 1, Ordering::Release);
+        match shared.slot.put(task) {
+            Some(displaced) => {
+                self.queue.push(Runnable(displaced));
+                self.scheduler.notify();
+            }
+            // The spawner may go on for long without waiting, so somebody should look after its slot: one that naps does.
+            // A sleeper missed for want of a fence is got up by the next spawn.
+            None if !self.scheduler.napping.load(Ordering::Relaxed) => self.call_for_nap(),
+            None => {}
+        }
+    }
+
+    /// Gets a worker up to look after this one, if one sleeps.
+    #[cold]
+    pub(super) fn call_for_nap(&self) {
+        if let Some(index) = self.scheduler.idle.choose_unfenced() {
+            self.scheduler.wake(index);
+        }
+    }
+
+    /// What to run next, if it is at hand.
+    #[inline]
+    pub(super) fn quick_next(&self) -> Option<NonNull<Header>> {
+        let shared = self.shared();
+        let turn = self.turn.get().wrapping_add(1);
+        self.turn.set(turn);
+        shared.turn.store(turn, Ordering::Relaxed);
+        if turn % TIMER_TURNS == 0
+            && let Some(task) = self.look_around(turn)
+        {
+            return Some(task);
+        }
+        let hand_offs = self.hand_offs.get();
+        if hand_offs < HAND_OFFS
+            && let Some(task) = shared.slot.take()
+        {
+            self.hand_offs.set(hand_offs + 1);
+            return Some(task);
+        }
+        self.hand_offs.set(0);
+        if let Some(Runnable(task)) = self.queue.pop() {
+            if hand_offs >= HAND_OFFS
+                && let Some(woken) = shared.slot.take()
+            {
+                self.queue.push(Runnable(woken));
+            }
+            return Some(task);
+        }
+        shared.slot.take()
+    }
+
+    /// The next in turn for one that yields, which goes behind it: not the slot first, or two tasks that wake each
+    /// other and yield would starve the queue.
+    #[inline]
+    fn next_for_yield(&self) -> Option<NonNull<Header>> {
+        let shared = self.shared();
+        let turn = self.turn.get().wrapping_add(1);
+        self.turn.set(turn);
+        shared.turn.store(turn, Ordering::Relaxed);
+        if turn % TIMER_TURNS == 0
+            && let Some(task) = self.look_around(turn)
+        {
+            return Some(task);
+        }
+        self.hand_offs.set(0);
+        match self.queue.pop() {
+            Some(Runnable(task)) => Some(task),
+            None => shared.slot.take().or_else(|| self.look_elsewhere()),
+        }
+    }
+
+    /// Something for a yielding task to wait behind, where its own worker has nothing else.
+    #[cold]
+    fn look_elsewhere(&self) -> Option<NonNull<Header>> {
+        self.expire_timers();
+        self.poll_now();
+        self.queue.pop().map(|Runnable(task)| task).or_else(|| self.take_injected())
+    }
+
+    /// The timers, the injector and the poller, each in its turn.
+    #[cold]
+    fn look_around(&self, turn: u32) -> Option<NonNull<Header>> {
+        if !self.shared().timers.is_empty() {
+            self.expire_timers();
+        }
+        if turn % POLL_TURNS == 0 {
+            self.poll_now();
+        }
+        if turn % INJECTOR_TURNS == 0 { self.take_injected() } else { None }
+    }
+
+    /// Takes a batch from the injector.
+    pub(super) fn take_injected(&self) -> Option<NonNull<Header>> {
+        loop {
+            match self.scheduler.injector.steal_batch_and_pop(&self.queue) {
+                Steal::Success(Runnable(task)) => return Some(task),
+                Steal::Empty => return None,
+                Steal::Retry => {}
+            }
+        }
+    }
+
+    pub(super) fn steal_from(&self, victim: &Shared) -> Option<NonNull<Header>> {
+        loop {
+            match victim.stealer.steal_batch_and_pop(&self.queue) {
+                Steal::Success(Runnable(task)) => return Some(task),
+                Steal::Empty => return None,
+                Steal::Retry => {}
+            }
+        }
+    }
+
+    fn expire_timers(&self) {
+        let mut woken = self.woken.take();
+        self.shared().timers.expire(Instant::now(), &mut woken);
+        self.fire(woken);
+    }
+
+    /// Asks the poller what is ready, unless somebody is at it.
+    pub(super) fn poll_now(&self) {
+        let netpoll = self.scheduler.netpoll();
+        if netpoll.has_sources()
+            && let Some(mut driver) = netpoll.try_driver()
+        {
+            let mut woken = self.woken.take();
+            driver.poll(Wait::Now, &mut woken).expect("the poller works");
+            drop(driver);
+            self.fire(woken);
+        }
+    }
+
+    /// Puts all those woken at the end of the queue, and gets one worker up if there is more than this one can begin
+    /// with.
+    pub(super) fn fire(&self, mut woken: Vec<Wakeup>) {
+        if !woken.is_empty() {
+            self.in_bulk.set(true);
+            woken.drain(..).for_each(Wakeup::fire);
+            self.in_bulk.set(false);
+            if self.queue.len() > 1 {
+                self.scheduler.notify();
+            }
+        }
+        self.woken.set(woken);
+    }
+
+    /// While stopping, a task that goes on does so to be cancelled.
+    #[inline]
+    fn mark_if_stopping(&self, header: &Header) {
+        if self.scheduler.phase.load(Ordering::Relaxed) != RUNNING {
+            header.mark_cancelled();
+        }
+    }
+
+    /// A task has run to its end.
+    ///
+    /// # Safety
+    /// Once a task, with the runtime's reference.
+    #[inline]
+    unsafe fn end(&self, task: NonNull<Header>, class: Class) {
+        self.context.task.set(None);
+        // SAFETY: it is alive until the release, and ours.
+        unsafe {
+            self.scheduler.registry.leave(task);
+            Header::release(task);
+        }
+        if class == self.scheduler.default_class {
+            self.return_credit();
+        } else {
+            stack::release(class, 1);
+        }
+        let ended = &self.shared().ended;
+        // Release: pairs with the Acquire of `unfinished`. Nobody else writes it.
+        ended.store(ended.load(Ordering::Relaxed) + 1, Ordering::Release);
+    }
+
+    #[inline]
+    pub(super) fn take_credit(&self) -> io::Result<()> {
+        let mut credits = self.credits.get();
+        if credits == 0 {
+            let class = self.scheduler.default_class;
+            credits = match stack::reserve(class, CREDIT_BATCH) {
+                Ok(()) => CREDIT_BATCH,
+                // There may be room for this one all the same.
+                Err(_) => stack::reserve(class, 1).map(|()| 1)?,
+            };
+        }
+        self.credits.set(credits - 1);
+        Ok(())
+    }
+
+    #[inline]
+    pub(super) fn return_credit(&self) {
+        let mut credits = self.credits.get() + 1;
+        if credits > CREDITS {
+            stack::release(self.scheduler.default_class, CREDITS / 2);
+            credits -= CREDITS / 2;
+        }
+        self.credits.set(credits);
+    }
+
+    /// A fiber that will begin with the loop.
+    #[inline]
+    fn fresh_fiber(&self, class: Class) -> NonNull<Fiber> {
+        if class == self.scheduler.default_class {
+            let mut stacks = self.stacks.borrow_mut();
+            if stacks.is_empty() {
+                stack::take(class, &mut stacks, STACK_BATCH);
+            }
+            return Fiber::on(stacks.pop().expect("an admitted task has a stack"), base);
+        }
+        let mut one = Vec::with_capacity(1);
+        stack::take(class, &mut one, 1);
+        Fiber::on(one.pop().expect("an admitted task has a stack"), base)
+    }
+
+    /// Ends the loop on `me` and goes on with `to`.
+    ///
+    /// # Safety
+    /// As for [`Fiber::jump`].
+    #[inline]
+    unsafe fn jump(&self, me: NonNull<Fiber>, to: NonNull<Fiber>) -> ! {
+        self.ended.set(Some(me));
+        // SAFETY: the caller's.
+        unsafe { Fiber::jump(me, to) }
+    }
+
+    #[inline]
+    fn recycle(&self, fiber: NonNull<Fiber>) {
+        // SAFETY: it has been jumped away from, by this kernel thread, which is on another stack now.
+        let stack = unsafe { Fiber::into_stack(fiber) };
+        let class = stack.class();
+        if class == self.scheduler.default_class {
+            let mut stacks = self.stacks.borrow_mut();
+            stacks.push(stack);
+            if stacks.len() > STACKS {
+                stack::give(class, &mut stacks, STACKS - STACK_BATCH);
+            }
+        } else {
+            stack::give(class, &mut vec![stack], 0);
+        }
+    }
+
+    /// The thread is about to end: gives everything back.
+    fn close(self) {
+        let class = self.scheduler.default_class;
+        stack::give(class, &mut self.stacks.borrow_mut(), 0);
+        // One more than the credits: the reservation for the loop's own stack.
+        stack::release(class, self.credits.get() + 1);
+        if self.scheduler.phase() == ABANDONED {
+            // Somebody may still wake a task that was left, so the scheduler has to stay.
+            std::mem::forget(Arc::clone(&self.scheduler));
+        }
+        self.scheduler.exited();
+    }
+}

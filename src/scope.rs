@@ -1,0 +1,198 @@
+//! Scoped tasks: shaped like [`std::thread::scope`].
+//!
+//! # Why it is sound
+//! A scoped task borrows from frames below the call of [`scope`]. `scope` neither returns nor unwinds before every task
+//! of the scope has ended: it waits for their count with cancellation held off, in a frame that no safe code can forget,
+//! since it isn't a value. A task counts itself off as the last thing it does: its closure is gone by then, and its
+//! result is dropped too, or belongs to the handle, which can't leave the scope.
+
+use crate::cancel;
+use crate::control::Outcome;
+use crate::join::{JoinHandle, Observer, Task};
+use crate::lock::Lock;
+use crate::park::{Reason, wait_in};
+use crate::runtime::{no_room, spawn_here};
+use crate::task::Builder;
+use crate::wait::WaitQueue;
+use std::fmt;
+use std::io;
+use std::marker::PhantomData;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
+
+struct Count {
+    running: usize,
+    panicked: bool,
+    owner: WaitQueue<()>,
+}
+
+/// What the scope and its tasks share. A task may still be in here when the scope has seen it off, so it is counted.
+struct Tally(Lock<Count>);
+
+impl Observer for Tally {
+    fn task_ended(&self) {
+        let mut count = self.0.lock();
+        count.running -= 1;
+        let owner = if count.running == 0 { count.owner.take_one() } else { None };
+        drop(count);
+        if let Some(wakeup) = owner {
+            wakeup.fire();
+        }
+    }
+
+    fn panic_unseen(&self) {
+        self.0.lock().panicked = true;
+    }
+}
+
+impl Tally {
+    /// Waits until no task runs. Returns whether one that nobody joined has panicked.
+    fn wait(&self) -> bool {
+        cancel::shielded(|| {
+            loop {
+                let count = self.0.lock();
+                if count.running == 0 {
+                    return count.panicked;
+                }
+                let woken = wait_in(Reason::Scope, None, &self.0, count, |count| &mut count.owner, ()).0;
+                debug_assert_eq!(woken, Outcome::Woken);
+            }
+        })
+    }
+}
+
+/// Where scoped tasks are spawned; see [`scope`].
+pub struct Scope<'scope, 'env: 'scope> {
+    tally: Arc<Tally>,
+    scope: PhantomData<&'scope mut &'scope ()>,
+    env: PhantomData<&'env mut &'env ()>,
+}
+
+/// A handle to a scoped task; see [`Scope::spawn`].
+///
+/// Modelled on [`std::thread::ScopedJoinHandle`].
+pub struct ScopedJoinHandle<'scope, T> {
+    handle: JoinHandle<T>,
+    scope: PhantomData<&'scope mut &'scope ()>,
+}
+
+/// Runs `f`, which may spawn tasks that borrow from its surroundings, and waits for all of them.
+///
+/// Modelled on [`std::thread::scope`]: tasks that were not joined by hand are joined when `f` has returned, and if one
+/// of those panicked, `scope` does. A cancelled task that is in `scope` waits for its children all the same; cancel them
+/// too if they may take long.
+///
+/// # Panics
+/// With what `f` panics with, once all tasks have ended; or if a task panicked that was not joined by hand.
+///
+/// # Examples
+/// ```
+/// let mut left = vec![3, 1, 2];
+/// let mut right = vec![6, 5, 4];
+/// throng::scope(|s| {
+///     s.spawn(|| left.sort());
+///     s.spawn(|| right.sort());
+/// });
+/// assert_eq!((left, right), (vec![1, 2, 3], vec![4, 5, 6]));
+/// ```
+#[doc(alias = "errgroup")]
+#[track_caller]
+pub fn scope<'env, F, T>(f: F) -> T
+where
+    F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
+{
+    let scope = Scope {
+        tally: Arc::new(Tally(Lock::new(Count { running: 0, panicked: false, owner: WaitQueue::new() }))),
+        scope: PhantomData,
+        env: PhantomData,
+    };
+    let result = panic::catch_unwind(AssertUnwindSafe(|| f(&scope)));
+    let panicked = scope.tally.wait();
+    match result {
+        Err(payload) => panic::resume_unwind(payload),
+        Ok(_) if panicked => panic!("a scoped task panicked"),
+        Ok(value) => value,
+    }
+}
+
+impl<'scope, 'env> Scope<'scope, 'env> {
+    /// Starts a task that may borrow what outlives the scope.
+    ///
+    /// # Panics
+    /// If there is no room for the task's stack; [`spawn_with`](Scope::spawn_with) returns an error instead.
+    pub fn spawn<F, T>(&'scope self, f: F) -> ScopedJoinHandle<'scope, T>
+    where
+        F: FnOnce() -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
+        self.start(Builder::new(), f).unwrap_or_else(|error| no_room(&error))
+    }
+
+    /// Starts a task that the builder describes.
+    ///
+    /// `std` has this as `Builder::spawn_scoped`.
+    ///
+    /// # Errors
+    /// As [`Builder::spawn`].
+    pub fn spawn_with<F, T>(&'scope self, builder: Builder, f: F) -> io::Result<ScopedJoinHandle<'scope, T>>
+    where
+        F: FnOnce() -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
+        self.start(builder, f)
+    }
+
+    fn start<F, T>(&'scope self, builder: Builder, f: F) -> io::Result<ScopedJoinHandle<'scope, T>>
+    where
+        F: FnOnce() -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
+        self.tally.0.lock().running += 1;
+        let settings = builder.settings(Some(Arc::clone(&self.tally) as Arc<dyn Observer>));
+        // SAFETY: see the head of this file: `f` and its result are not touched after `task_ended`, which `scope` waits for.
+        match unsafe { spawn_here(settings, f) } {
+            Ok(handle) => Ok(ScopedJoinHandle { handle, scope: PhantomData }),
+            Err(error) => {
+                self.tally.task_ended();
+                Err(error)
+            }
+        }
+    }
+}
+
+impl<T> ScopedJoinHandle<'_, T> {
+    /// Waits for the task to end, and returns its result, or the payload of its panic.
+    ///
+    /// # Errors
+    /// As [`JoinHandle::join`].
+    pub fn join(self) -> std::thread::Result<T> {
+        self.handle.join()
+    }
+
+    /// Whether the task has ended.
+    pub fn is_finished(&self) -> bool {
+        self.handle.is_finished()
+    }
+
+    /// The task itself.
+    pub fn task(&self) -> Task {
+        self.handle.task()
+    }
+
+    /// Asks the task to end; see [`JoinHandle::cancel`].
+    pub fn cancel(&self) {
+        self.handle.cancel();
+    }
+}
+
+impl fmt::Debug for Scope<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scope").field("running", &self.tally.0.lock().running).finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Debug for ScopedJoinHandle<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ScopedJoinHandle").field("handle", &self.handle).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,85 @@
+//! Guards: the lowest page of each stack, which no access is allowed to.
+//!
+//! One page is enough for Rust, whose functions touch each page of a large frame in turn (stack probes). C code built
+//! without `-fstack-clash-protection` may step over it with one frame larger than a page; `std`'s threads have the
+//! same guard and the same gap.
+
+use super::memory;
+use super::slab::Stack;
+use std::io;
+
+/// `MADV_GUARD_INSTALL`, which marks pages in the page table alone.
+const MADV_GUARD_INSTALL: libc::c_int = 102;
+
+/// How guards are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Guards {
+    /// By `MADV_GUARD_INSTALL` (Linux 6.13): no mapping of its own. Made when a stack is first taken, for it allocates
+    /// page tables, and can fail only where touching the stack would.
+    Advice,
+    /// By `mprotect(PROT_NONE)`: up to two mappings for each guard. Made when the slab is, for it fails when mappings
+    /// run out, and then a reservation must.
+    Mprotect,
+}
+
+impl Guards {
+    /// The best kind this kernel has.
+    pub(super) fn probe() -> io::Result<Guards> {
+        if cfg!(not(target_os = "linux")) {
+            return Ok(Guards::Mprotect);
+        }
+        let page = memory::page_size();
+        let base = memory::map(page)?;
+        // SAFETY: a mapping of our own that nothing uses.
+        let advised = unsafe { memory::advise(&[memory::extent(base, page)], MADV_GUARD_INSTALL) };
+        // SAFETY: mapped above, used by nothing.
+        unsafe { memory::unmap(base, page) };
+        Ok(if advised.is_ok() { Guards::Advice } else { Guards::Mprotect })
+    }
+
+    /// Makes the guards of `stacks`, which nobody uses yet.
+    pub(super) fn install(self, stacks: &[Stack]) -> io::Result<()> {
+        let mut left = stacks;
+        if self == Guards::Advice {
+            let guards: Vec<_> = stacks.iter().map(|stack| memory::extent(stack.guard(), guard_size())).collect();
+            // SAFETY: the lowest pages of stacks that nobody uses; they lose no contents.
+            match unsafe { memory::advise(&guards, MADV_GUARD_INSTALL) } {
+                Ok(()) => return Ok(()),
+                Err((index, _)) => left = &stacks[index..],
+            }
+        }
+        // A kernel refuses the advice on memory it was told (`mlockall`) to lock.
+        for stack in left {
+            // SAFETY: as above.
+            unsafe { memory::forbid(stack.guard(), guard_size())? };
+        }
+        Ok(())
+    }
+
+    /// How many guards of this kind an arena may make.
+    pub(super) fn limit(self) -> usize {
+        match self {
+            Guards::Advice => usize::MAX,
+            Guards::Mprotect => mapping_budget() / MAPPINGS_OF_A_GUARD,
+        }
+    }
+}
+
+/// The protected page and the rest of the stack.
+pub(super) const MAPPINGS_OF_A_GUARD: usize = 2;
+
+/// One page: code that makes larger frames touches each of their pages (stack probes).
+pub(super) fn guard_size() -> usize {
+    memory::page_size()
+}
+
+/// Mappings the guards may use: half of all, and never the last quarter of what is free now, because past the limit
+/// `malloc` fails too.
+fn mapping_budget() -> usize {
+    let Ok(text) = std::fs::read_to_string("/proc/sys/vm/max_map_count") else {
+        return if cfg!(target_os = "linux") { 32_768 } else { usize::MAX };
+    };
+    let most: usize = text.trim().parse().unwrap_or(65_530);
+    let used = std::fs::read("/proc/self/maps").map_or(0, |maps| maps.iter().filter(|&&byte| byte == b'\n').count());
+    (most / 2).min(most.saturating_sub(used) / 4 * 3)
+}
