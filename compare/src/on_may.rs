@@ -55,18 +55,18 @@ impl Stackful for May {
     fn shared_channel(_: usize) -> (mpmc::Sender<u64>, mpmc::Receiver<u64>) {
         mpmc::channel()
     }
-    fn select(receivers: [spsc::Receiver<u64>; 4], n: u64) {
+    fn select(receivers: [spsc::Receiver<u64>; 4], each: u64) {
         may::cqueue::scope(|queue| {
             for (token, receiver) in receivers.into_iter().enumerate() {
                 may::go!(queue, token, move |event| {
-                    while receiver.recv().is_ok() {
+                    for _ in 0..each {
+                        receiver.recv().expect("closed");
                         event.send(0);
                     }
                 });
             }
-            for _ in 0..n {
-                queue.poll(None).expect("the sources are open");
-            }
+            // Until the sources have ended by themselves: cancelling them at the end of the scope may hang.
+            while queue.poll(None).is_ok() {}
         });
     }
 

@@ -56,8 +56,8 @@ impl Stackful for Throng {
     fn shared_channel(capacity: usize) -> (Sender<u64>, Receiver<u64>) {
         chan::bounded(capacity)
     }
-    fn select([a, b, c, d]: [Receiver<u64>; 4], n: u64) {
-        for _ in 0..n {
+    fn select([a, b, c, d]: [Receiver<u64>; 4], each: u64) {
+        for _ in 0..4 * each {
             let _: u64 = throng::select! {
                 recv(a) -> value => value.expect("closed"),
                 recv(b) -> value => value.expect("closed"),

@@ -149,7 +149,7 @@ fn select<R: Stackful>(n: u64) -> Duration {
         }));
         receiver
     });
-    R::select(receivers, 4 * each);
+    R::select(receivers, each);
     for producer in producers {
         drop(R::join(producer));
     }

@@ -44,8 +44,8 @@ pub trait Stackful: 'static {
     fn channel(capacity: usize) -> (Self::Sender, Self::Receiver);
     /// A channel whose ends can be cloned.
     fn shared_channel(capacity: usize) -> (Self::SharedSender, Self::SharedReceiver);
-    /// Receives `n` messages, each from whichever receiver has one.
-    fn select(receivers: [Self::Receiver; 4], n: u64);
+    /// Receives, each time from whichever receiver has a message, until each has given `each`.
+    fn select(receivers: [Self::Receiver; 4], each: u64);
 
     /// A new group with no clone.
     fn wait_group() -> Self::WaitGroup;
