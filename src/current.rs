@@ -7,18 +7,9 @@
 //! # Invariant
 //! The slot is null, or points to a [`Context`] that lives until the slot is cleared by the same thread.
 
-use crate::control::Header;
+use crate::control::{Context, Header};
 use std::cell::Cell;
 use std::ptr::{self, NonNull};
-
-/// What a host keeps for each kernel thread that runs its tasks; the first field of the host's own structure.
-#[derive(Debug)]
-pub(crate) struct Context {
-    /// Whose thread this is: the address that `Header::host_address` tells.
-    pub(crate) host: *const (),
-    /// The task that runs here now.
-    pub(crate) task: Cell<Option<NonNull<Header>>>,
-}
 
 thread_local! {
     static CONTEXT: Cell<*const Context> = const { Cell::new(ptr::null()) };
@@ -39,13 +30,19 @@ pub(crate) unsafe fn set_context(context: *const Context) {
     CONTEXT.with(|slot| slot.set(context));
 }
 
-/// The task that calls, if it is one.
+/// The task that calls, if it is one, and its kernel thread's context, which is not to be kept across a suspension.
 #[inline]
-pub(crate) fn task() -> Option<NonNull<Header>> {
+pub(crate) fn task_and_context() -> Option<(NonNull<Header>, *const Context)> {
     let context = context();
     if context.is_null() {
         return None;
     }
     // SAFETY: the invariant of this file.
-    unsafe { (*context).task.get() }
+    unsafe { (*context).task.get() }.map(|task| (task, context))
+}
+
+/// The task that calls, if it is one.
+#[inline]
+pub(crate) fn task() -> Option<NonNull<Header>> {
+    task_and_context().map(|(task, _)| task)
 }

@@ -30,6 +30,18 @@ pub(crate) struct Fiber {
     shadow: shadow::Shadow,
 }
 
+const LINE: usize = 64;
+
+/// How far below the top of its stack a fiber begins: one of sixteen cache lines.
+///
+/// Stacks lie a power of two apart, so without this all their hot lines, which are those at the top, would compete for
+/// the same few places in every cache; with a hundred tasks that yield in turn, it is a quarter of a yield's time.
+fn colour(top: *mut u8) -> usize {
+    // The upper bits of a multiplicative hash of where the stack is.
+    let hash = (top as u64 >> 14).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (hash >> 60) as usize * LINE
+}
+
 impl Fiber {
     /// The fiber of a kernel thread's own stack, on which it is called.
     pub(crate) fn of_thread() -> Fiber {
@@ -40,7 +52,7 @@ impl Fiber {
     pub(crate) fn on(stack: Stack, entry: extern "C" fn(NonNull<Fiber>) -> !) -> NonNull<Fiber> {
         let top = stack.top();
         let shadow = shadow::Shadow::of_stack(&stack);
-        let room = size_of::<Fiber>().next_multiple_of(64);
+        let room = size_of::<Fiber>().next_multiple_of(LINE) + colour(top);
         // SAFETY: a stack is much larger than this record; its top is page-aligned, so the place is aligned; nobody else
         // uses an idle stack.
         unsafe {

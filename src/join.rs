@@ -12,12 +12,13 @@
 //! `park` and `unpark` wait here too: the token is under the same lock.
 
 use crate::cancel::Cancelled;
-use crate::control::{Header, Outcome, Schedule, State, TaskId, TaskRef, Vtable};
+use crate::control::{Header, Outcome, Schedule, State, TaskId, TaskRef, Vtable, blocks};
+use crate::current;
 use crate::lock::Lock;
 use crate::park::{Reason, wait_in};
 use crate::stack::Class;
 use crate::wait::{FutureParker, Node, WaitQueue, Waiter, Wakeup};
-use std::alloc;
+use std::alloc::Layout;
 use std::any::Any;
 use std::cell::UnsafeCell;
 use std::fmt;
@@ -136,8 +137,16 @@ impl<F: FnOnce() -> T, T> Cell<F, T> {
     }
 
     unsafe fn free(task: NonNull<Header>) {
-        // SAFETY: the last reference is gone, and the cell was made by `Box::new`.
-        drop(unsafe { Box::from_raw(task.cast::<Self>().as_ptr()) });
+        let cell = task.cast::<Self>();
+        // SAFETY: the last reference is gone, and `new_task` allocated the cell with this layout.
+        unsafe {
+            cell.drop_in_place();
+            blocks::free(
+                cell.cast(),
+                Layout::new::<Self>(),
+                current::context().as_ref().map(|context| &context.blocks),
+            );
+        }
     }
 }
 
@@ -161,7 +170,10 @@ pub(crate) unsafe fn new_task<F: FnOnce() -> T, T>(
     name: Option<Arc<str>>,
     observer: Option<Arc<dyn Observer>>,
 ) -> (NonNull<Header>, JoinHandle<T>) {
-    let cell = Box::new(Cell {
+    // SAFETY: a context lives while this thread doesn't clear it.
+    let blocks = unsafe { current::context().as_ref() }.map(|context| &context.blocks);
+    let place = blocks::allocate(Layout::new::<Cell<F, T>>(), blocks).cast::<Cell<F, T>>();
+    let cell = Cell {
         joint: Joint {
             // SAFETY: the caller's.
             header: unsafe { Header::new(&Cell::<F, T>::VTABLE, host, stack_class, name, 2) },
@@ -175,8 +187,10 @@ pub(crate) unsafe fn new_task<F: FnOnce() -> T, T>(
             observer,
         },
         stage: UnsafeCell::new(Stage::<F, T>::Closure(f)),
-    });
-    let task = NonNull::from(Box::leak(cell)).cast::<Header>();
+    };
+    // SAFETY: the place was allocated for it.
+    unsafe { place.write(cell) };
+    let task = place.cast::<Header>();
     // SAFETY: the second of the two references.
     let handle = JoinHandle { task: Some(unsafe { TaskRef::from_raw(task) }), polled: None, result: PhantomData };
     (task, handle)

@@ -29,6 +29,7 @@ pub mod runtime;
 mod scheduler;
 #[allow(unsafe_code)]
 mod scope;
+#[allow(unsafe_code)]
 mod stack;
 #[allow(unsafe_code)]
 pub mod task;

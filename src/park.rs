@@ -4,7 +4,7 @@
 //! a plain kernel thread, which sleeps in the kernel. (A future waits by arming a [`FutureParker`] of its own; see
 //! `join.rs`.) The caller says why it waits, until when, and publishes its waiter; everything else is here.
 
-use crate::control::{Header, Leave, Outcome, State, TimerEntry};
+use crate::control::{Context, Header, Leave, Outcome, State, TimerEntry};
 use crate::current;
 use crate::lock::{Guard, Lock};
 use crate::primitive::{Ordering, thread};
@@ -43,12 +43,12 @@ pub(crate) struct Withdrawn;
 
 /// Lets the others run first; returns at once if there are none. Unwinds if the task was cancelled.
 pub(crate) fn yield_now() {
-    match current::task() {
-        Some(task) if !std::thread::panicking() => {
+    match current::task_and_context() {
+        Some((task, context)) if !std::thread::panicking() => {
             // SAFETY: it is the running task: alive, and not finished.
             let header = unsafe { task.as_ref() };
             // SAFETY: as above, on its own stack.
-            unsafe { header.host().suspend(Leave::Yield) };
+            unsafe { header.host().suspend(context, Leave::Yield) };
             if header.is_to_unwind() {
                 crate::cancel::unwind();
             }
@@ -87,8 +87,8 @@ pub(crate) fn park(
     deadline: Option<Instant>,
     publish: impl FnOnce(Waiter) -> bool,
 ) -> Result<Outcome, Withdrawn> {
-    match current::task() {
-        Some(task) if !std::thread::panicking() => park_task(task, reason, deadline, publish),
+    match current::task_and_context() {
+        Some((task, context)) if !std::thread::panicking() => park_task(task, context, reason, deadline, publish),
         _ => park_thread(deadline, publish),
     }
 }
@@ -96,6 +96,7 @@ pub(crate) fn park(
 #[inline]
 fn park_task(
     task: NonNull<Header>,
+    context: *const Context,
     reason: Reason,
     deadline: Option<Instant>,
     publish: impl FnOnce(Waiter) -> bool,
@@ -116,11 +117,11 @@ fn park_task(
     match deadline {
         // SAFETY (both): this is a task of `host`, on its own stack, and its wait is armed; the entry stays in this frame
         // until it is disarmed.
-        None => unsafe { host.suspend(Leave::Park) },
+        None => unsafe { host.suspend(context, Leave::Park) },
         Some(deadline) => unsafe {
             let entry = TimerEntry::new(deadline, task, epoch);
             host.arm_timer(&entry);
-            host.suspend(Leave::Park);
+            host.suspend(context, Leave::Park);
             host.disarm_timer(&entry);
         },
     }

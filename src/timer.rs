@@ -179,7 +179,7 @@ mod tests {
 
     /// A heap's order doesn't depend on whose timers it holds: any entry will do.
     fn entries(n: usize) -> Vec<TimerEntry> {
-        let epoch = crate::task::State::new().arm(false);
+        let epoch = crate::control::State::new().arm(false);
         (0..n).map(|_| TimerEntry::new(Instant::now(), NonNull::dangling(), epoch)).collect()
     }
 

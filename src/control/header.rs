@@ -149,12 +149,6 @@ impl Header {
         unsafe { self.host.as_ref() }
     }
 
-    /// The host's address, to know one's own tasks by.
-    #[inline]
-    pub(crate) fn host_address(&self) -> *const () {
-        self.host.as_ptr().cast_const().cast()
-    }
-
     pub(crate) fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }

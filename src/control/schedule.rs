@@ -1,5 +1,6 @@
 //! What a task needs of whatever runs it.
 
+use super::blocks::Blocks;
 use super::{Epoch, Header};
 use std::cell::Cell;
 use std::ptr::NonNull;
@@ -12,6 +13,16 @@ pub(crate) enum Leave {
     Park,
     /// It stays runnable: put it behind the others once the stack is left.
     Yield,
+}
+
+/// What a host keeps for each kernel thread that runs its tasks; the first field of the host's own structure.
+pub(crate) struct Context {
+    /// Whose thread this is: the host's address.
+    pub(crate) host: *const (),
+    /// The task that runs here now.
+    pub(crate) task: Cell<Option<NonNull<Header>>>,
+    /// Free memory for tasks.
+    pub(crate) blocks: Blocks,
 }
 
 /// A scheduler of tasks.
@@ -27,8 +38,9 @@ pub(crate) unsafe trait Schedule: Sync {
     /// Leaves the current task's stack; returns when the task is resumed, perhaps on another kernel thread.
     ///
     /// # Safety
-    /// Called on the stack of a task of this host. For `Leave::Park` the task has armed a wait.
-    unsafe fn suspend(&self, how: Leave);
+    /// Called on the stack of a task of this host, with this kernel thread's context. For `Leave::Park` the task has armed
+    /// a wait.
+    unsafe fn suspend(&self, context: *const Context, how: Leave);
 
     /// Claims the entry's wait at its deadline, unless it is disarmed first.
     ///

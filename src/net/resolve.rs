@@ -8,9 +8,9 @@
 //! finishes by itself and the answer is freed with the last of the two.
 
 use crate::cancel;
+use crate::control::Outcome;
 use crate::lock::Lock;
 use crate::park::{self, Reason};
-use crate::task::Outcome;
 use crate::wait::{WaitQueue, Wakeup};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;

@@ -1,11 +1,11 @@
 //! What every socket is: a descriptor in non-blocking mode, its place with the netpoller, and the one I/O loop.
 
 use crate::cancel;
+use crate::control::Outcome;
 use crate::netpoll::{Direction, Source};
 use crate::park;
 use crate::primitive::{AtomicBool, AtomicU64, Ordering};
 use crate::runtime::current_netpoll;
-use crate::task::Outcome;
 use socket2::SockRef;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd;

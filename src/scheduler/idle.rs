@@ -140,8 +140,8 @@ impl Idle {
         true
     }
 
-    /// Whether every worker but the caller sleeps. A hint.
-    pub(super) fn others_sleep(&self) -> bool {
-        sleeping(self.counts.load(Ordering::Relaxed)) as usize + 1 >= self.workers
+    /// Whether every worker sleeps, the caller among them. A hint.
+    pub(super) fn all_sleep(&self) -> bool {
+        sleeping(self.counts.load(Ordering::Relaxed)) as usize >= self.workers
     }
 }

@@ -25,7 +25,7 @@ mod sleep;
 mod slot;
 mod worker;
 
-use crate::control::{Header, Leave, Outcome, Schedule, TimerEntry};
+use crate::control::{Context, Header, Leave, Outcome, Schedule, TimerEntry};
 use crate::current;
 use crate::lock::Lock;
 use crate::netpoll::Netpoll;
@@ -293,8 +293,13 @@ impl Scheduler {
     fn exited(&self) {
         let mut exits = self.exits.lock();
         exits.left -= 1;
-        let wakeups = if exits.left == 0 { exits.waiting.take_all() } else { Vec::new() };
+        let last = exits.left == 0;
+        let wakeups = if last { exits.waiting.take_all() } else { Vec::new() };
         drop(exits);
+        if last {
+            // Who waits for a socket in a task of another runtime, or in a plain thread, is to wait elsewhere.
+            self.netpoll.close();
+        }
         wakeups.into_iter().for_each(Wakeup::fire);
     }
 }
@@ -312,9 +317,9 @@ unsafe impl Schedule for Scheduler {
     }
 
     #[inline]
-    unsafe fn suspend(&self, how: Leave) {
-        // SAFETY: the caller's.
-        unsafe { worker::suspend(how) }
+    unsafe fn suspend(&self, context: *const Context, how: Leave) {
+        // SAFETY: the caller's: it is the context of one of our workers, on this very thread.
+        unsafe { worker::suspend(&*context.cast::<Worker>(), how) }
     }
 
     unsafe fn arm_timer(&self, entry: &TimerEntry) {

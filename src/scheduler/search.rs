@@ -151,7 +151,7 @@ impl Worker {
         let scheduler = &*self.scheduler;
         let mut woken = self.woken.take();
         if !self.work_in_sight() {
-            let napping = !scheduler.idle.others_sleep()
+            let napping = !scheduler.idle.all_sleep()
                 // Relaxed: a hint; that two nap, or none for a moment, does no harm.
                 && scheduler.napping.compare_exchange(false, true, Ordering::Relaxed, Ordering::Relaxed).is_ok();
             let deadline = self.deadline(napping);

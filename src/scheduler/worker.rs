@@ -27,8 +27,9 @@
 
 use super::search::Nap;
 use super::{ABANDONED, RUNNING, Runnable, Scheduler, Shared};
-use crate::control::{Header, Leave, Outcome};
-use crate::current::{self, Context};
+use crate::control::blocks::Blocks;
+use crate::control::{Context, Header, Leave, Outcome};
+use crate::current;
 use crate::fiber::Fiber;
 use crate::netpoll::Wait;
 use crate::primitive::Ordering;
@@ -95,7 +96,7 @@ fn worker<'a>() -> &'a Worker {
 /// A worker's kernel thread.
 pub(super) fn main(scheduler: Arc<Scheduler>, index: usize, queue: Deque<Runnable>) {
     let worker = Worker {
-        context: Context { host: Arc::as_ptr(&scheduler).cast(), task: Cell::new(None) },
+        context: Context { host: Arc::as_ptr(&scheduler).cast(), task: Cell::new(None), blocks: Blocks::new() },
         index,
         queue,
         rng: Rng::new(scheduler.seed.wrapping_add(index as u64)),
@@ -167,8 +168,8 @@ unsafe fn run(w: &Worker, task: NonNull<Header>) {
 ///
 /// # Safety
 /// As there.
-pub(super) unsafe fn suspend(how: Leave) {
-    let w = worker();
+#[inline]
+pub(super) unsafe fn suspend(w: &Worker, how: Leave) {
     let me = w.context.task.get().expect("a task suspends itself");
     // SAFETY: the running task is alive.
     let header = unsafe { me.as_ref() };

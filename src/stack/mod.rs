@@ -33,10 +33,10 @@
 //! throng_mprotect_guards` forces that.
 //!
 //! # Memory
-//! Idle stacks keep what they touched, since the next page fault costs several times what giving the page back does, up to
-//! 1 GiB by the most they can hold: 4,096 stacks of 256 KiB, in practice some 16 to 64 MiB. Beyond it the ones used
-//! longest ago are given back, at least 256 at a time and sorted by address, so that neighbours go by one call.
-//! `MADV_FREE` would be cheaper, but leaves resident memory overstated until there is pressure. Huge pages are off: one
+//! Idle stacks keep what they touched, since the next page fault costs several times what giving the page back does,
+//! up to 1 GiB by the most they can hold: 4,096 stacks of 256 KiB, in practice some 16 to 64 MiB. Beyond it the ones
+//! used longest ago are given back, at least 256 at a time and sorted by address, so that neighbours go by one call.
+//! `MADV_FREE` leaves resident memory overstated until there is pressure. Huge pages are off: one
 //! would make a stack of one page into 2 MiB.
 //!
 //! # Measured
@@ -47,7 +47,7 @@
 //! | reserve and release, no contention | 10 |
 //! | take and give again, 32 at a time, warm | 2 |
 //! | guard by `process_madvise`, 32 or 256 at a time | 780 or 550 |
-//! | guard by `madvise`, each alone | 620 to 1,700 |
+//! | guard by `madvise`, each alone (much, when the host has to find the memory for page tables) | 620 to 1,700 |
 //! | guard by `mprotect` | 2,000 |
 //! | first touch of the top page: guard by advice, by `mprotect` | 1,340, 2,050 |
 //! | giving one page back: `madvise` each, `process_madvise`, neighbours merged | 1,140, 640, 350 |
@@ -60,8 +60,9 @@
 //!   `process_madvise`, 1,310 to 1,560 by faulting. The fault itself is cheap; clearing and charging the page is the
 //!   cost.
 //! - *Guards at reservation*: 0.6 s and 0.5 GB for a million spawned tasks that may all run on one stack.
-//! - *Colouring the tops* by up to 1 KiB so that hot frames spread over more cache sets: within 15 % on 2,000 to 10,000
-//!   stacks visited in turn, nothing beyond, for a quarter of the one page that most tasks touch.
+//! - *Colouring the tops* by up to 1 KiB so that hot frames spread over more cache sets: 11 to 18 % faster on 1,000 to
+//!   10,000 stacks visited in turn, slower on 500, nothing on 100,000 (one run each), for a quarter of the one page
+//!   that most tasks touch.
 //! - *Per-stack mappings*: a mapping each, see above, and a system call under the process-wide lock for each spawn.
 
 #[allow(unsafe_code)]
