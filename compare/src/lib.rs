@@ -4,6 +4,14 @@
 //! for runtimes whose tasks have stacks are written once, in [`programs`], over the trait [`Stackful`]; tokio's colour of
 //! function can't be abstracted over, so its versions stand beside them in `on_tokio`. Go's are in `go/main.go`.
 
+#[allow(
+    dead_code,
+    unsafe_code,
+    unreachable_pub,
+    reason = "a private module of the library, of which only the switch is measured"
+)]
+#[path = "../../src/arch/mod.rs"]
+mod arch;
 pub mod http;
 pub mod load;
 mod meter;
