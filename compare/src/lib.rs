@@ -6,6 +6,7 @@
 
 #[allow(
     dead_code,
+    unused_imports,
     unsafe_code,
     unreachable_pub,
     reason = "a private module of the library, of which only the switch is measured"
