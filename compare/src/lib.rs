@@ -18,12 +18,12 @@ pub mod load;
 mod meter;
 mod on_may;
 mod on_threads;
-#[cfg(feature = "throng")]
 mod on_throng;
 mod on_tokio;
 pub mod programs;
 mod runtime;
 mod stackful;
+mod stand_in;
 pub mod switch;
 mod work;
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 use crate::http::Service;
 use crate::on_may::May;
 use crate::on_threads::Threads;
-#[cfg(feature = "throng")]
 use crate::on_throng::Throng;
 use crate::on_tokio;
 use crate::programs;
@@ -16,7 +15,6 @@ use crate::work::Work;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Runtime {
     /// Throng.
-    #[cfg(feature = "throng")]
     Throng,
     /// tokio's multi-threaded runtime.
     Tokio,
@@ -30,7 +28,6 @@ pub enum Runtime {
 macro_rules! on {
     ($runtime:expr, $program:ident($($argument:expr),*)) => {
         match $runtime {
-            #[cfg(feature = "throng")]
             Runtime::Throng => programs::$program::<Throng>($($argument),*),
             Runtime::Tokio => on_tokio::$program($($argument),*),
             Runtime::May => programs::$program::<May>($($argument),*),
@@ -41,18 +38,11 @@ macro_rules! on {
 
 impl Runtime {
     /// All of them, in the order of the report.
-    pub const ALL: &[Runtime] = &[
-        #[cfg(feature = "throng")]
-        Runtime::Throng,
-        Runtime::Tokio,
-        Runtime::May,
-        Runtime::Threads,
-    ];
+    pub const ALL: &[Runtime] = &[Runtime::Throng, Runtime::Tokio, Runtime::May, Runtime::Threads];
 
     /// What the command line calls it.
     pub fn name(self) -> &'static str {
         match self {
-            #[cfg(feature = "throng")]
             Runtime::Throng => "throng",
             Runtime::Tokio => "tokio",
             Runtime::May => "may",
