@@ -14,6 +14,7 @@ mod control;
 mod current;
 #[allow(unsafe_code)]
 mod fiber;
+pub mod future;
 #[allow(unsafe_code)]
 mod join;
 #[allow(unsafe_code)]
@@ -32,6 +33,7 @@ mod scheduler;
 mod scope;
 #[allow(unsafe_code)]
 mod stack;
+pub mod sync;
 #[allow(unsafe_code)]
 pub mod task;
 #[allow(unsafe_code)]
