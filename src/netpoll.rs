@@ -301,3 +301,6 @@ impl Drop for Sleep<'_> {
         self.0.swap(AWAKE, Ordering::Acquire);
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

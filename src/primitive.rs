@@ -15,7 +15,9 @@ pub(crate) use loom::sync::atomic::{
 };
 
 /// For a counter or a list in a `static`, which loom's types can't be: its model would not be reset between executions.
-pub(crate) use std::sync::atomic::{AtomicPtr as StaticAtomicPtr, AtomicU64 as StaticAtomicU64};
+pub(crate) use std::sync::atomic::{
+    AtomicBool as StaticAtomicBool, AtomicPtr as StaticAtomicPtr, AtomicU64 as StaticAtomicU64,
+};
 
 /// Tells the processor (or loom) that the caller spins.
 #[inline]

@@ -79,10 +79,8 @@
 //! - `switch` and `jump`: as documented in the file for x86-64, which is the model. Anything that the ABI or the compiler can
 //!   keep in a register and that is not in [`Saved`] must be clobbered.
 //!
-//! The tests at the end of this module are the port's acceptance test. The stack must grow downwards, and signal
+//! `tests.rs` is the port's acceptance test. The stack must grow downwards, and signal
 //! handlers must leave the memory above the stack pointer alone.
-
-use std::mem::size_of;
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64", target_pointer_width = "64"))]
 #[path = "x86_64.rs"]

@@ -3,11 +3,12 @@
 //! A task is often made by one worker and freed by another, which is the worst case of a general allocator: its caches
 //! are each thread's, so every such block goes back under its maker's lock. Here the freeing worker keeps the block for
 //! the tasks that it makes itself. One that frees more than it makes hands chains of them to the others through a pool.
+//! The pool is trimmed as idle stacks are (see `stack/`): what was not needed for a while goes back.
 //!
 //! Blocks come from the global allocator, one by one, and any of them may go back there at any time: threads that are no
 //! workers use it directly. Under a sanitizer nothing is kept, so that it sees each use after a free.
 
-use crate::lock::Lock;
+use parking_lot::Mutex;
 use std::alloc::{self, Layout};
 use std::cell::Cell;
 use std::ptr::NonNull;
@@ -18,9 +19,12 @@ const LAYOUT: Layout = match Layout::from_size_align(256, 64) {
     Err(_) => unreachable!(),
 };
 
-/// Blocks in a chain, and chains in the pool.
+/// Blocks in a chain, and chains that the pool may keep for ever: 4 MiB.
 const CHAIN: usize = 64;
-const POOL: usize = 256;
+const CHAINS: usize = 256;
+
+/// Chains that are freed by one call, at least.
+const TRIM_BATCH: usize = 64;
 
 /// What a free block holds: the next one of its chain.
 struct Free {
@@ -37,8 +41,13 @@ struct Chain {
 unsafe impl Send for Chain {}
 
 /// The chains that some worker had too many of.
-#[cfg(not(loom))]
-static CHAINS: Lock<Vec<Chain>> = Lock::new(Vec::new());
+struct Pool {
+    chains: Vec<Chain>,
+    /// The fewest there were since the last `trim_unused`.
+    unneeded: usize,
+}
+
+static POOL: Mutex<Pool> = Mutex::new(Pool { chains: Vec::new(), unneeded: 0 });
 
 impl Chain {
     const EMPTY: Chain = Chain { first: None, length: 0 };
@@ -87,11 +96,12 @@ impl Blocks {
         if hot.first.is_none() {
             hot = self.full.replace(Chain::EMPTY);
         }
-        #[cfg(not(loom))]
-        if hot.first.is_none()
-            && let Some(chain) = CHAINS.lock().pop()
-        {
-            hot = chain;
+        if hot.first.is_none() {
+            let mut pool = POOL.lock();
+            if let Some(chain) = pool.chains.pop() {
+                pool.unneeded = pool.unneeded.min(pool.chains.len());
+                hot = chain;
+            }
         }
         let block = hot.pop();
         self.hot.set(hot);
@@ -105,27 +115,30 @@ impl Blocks {
         if hot.length == CHAIN {
             let full = self.full.replace(hot);
             hot = Chain::EMPTY;
-            Blocks::give(full);
+            if full.length > 0 {
+                POOL.lock().chains.push(full);
+            }
         }
         // SAFETY: the caller's.
         unsafe { hot.push(block) };
         self.hot.set(hot);
     }
+}
 
-    /// A full chain goes to the pool, or back to the allocator if that has enough.
-    fn give(chain: Chain) {
-        #[cfg(not(loom))]
-        if chain.length > 0 {
-            let mut chains = CHAINS.lock();
-            if chains.capacity() == 0 {
-                chains.reserve_exact(POOL);
-            }
-            if chains.len() < POOL {
-                return chains.push(chain);
-            }
-        }
-        drop(chain);
-    }
+/// Whether the pool holds more than it may for ever.
+pub(crate) fn has_excess() -> bool {
+    POOL.lock().chains.len() > CHAINS
+}
+
+/// Frees some of what was not needed since the last call: to be called now and then while [`has_excess`].
+pub(crate) fn trim_unused() {
+    let mut pool = POOL.lock();
+    let count = pool.unneeded.min(pool.chains.len().saturating_sub(CHAINS));
+    let count = count.min(TRIM_BATCH.max(count / 8));
+    let freed: Vec<Chain> = pool.chains.drain(..count).collect();
+    pool.unneeded = pool.chains.len();
+    drop(pool);
+    drop(freed);
 }
 
 /// Memory for a task.

@@ -34,6 +34,8 @@ struct Settings {
     write_timeout: AtomicU64,
     /// The user's wish; the descriptor itself is always in non-blocking mode.
     nonblocking: AtomicBool,
+    /// Reading was shut down. Only `UnixDatagram` asks.
+    read_ended: AtomicBool,
 }
 
 impl<S> Socket<S> {
@@ -43,6 +45,7 @@ impl<S> Socket<S> {
             read_timeout: AtomicU64::new(0),
             write_timeout: AtomicU64::new(0),
             nonblocking: AtomicBool::new(false),
+            read_ended: AtomicBool::new(false),
         };
         Socket { source: Source::new(), settings: Arc::new(settings), inner }
     }
@@ -66,6 +69,16 @@ impl<S> Socket<S> {
     pub(super) fn set_nonblocking(&self, nonblocking: bool) {
         // Relaxed, here and below: a setting orders nothing else.
         self.settings.nonblocking.store(nonblocking, Ordering::Relaxed);
+    }
+
+    /// To be called before reading is shut down.
+    pub(super) fn set_read_ended(&self) {
+        self.settings.read_ended.store(true, Ordering::Relaxed);
+    }
+
+    /// Relaxed will do: whoever is woken by the shutdown has synchronised with it through the kernel and the poller.
+    pub(super) fn read_ended(&self) -> bool {
+        self.settings.read_ended.load(Ordering::Relaxed)
     }
 
     pub(super) fn timeout(&self, direction: Direction) -> Option<Duration> {

@@ -33,7 +33,8 @@ use std::time::Duration;
 /// let mut reply = String::new();
 /// stream.read_to_string(&mut reply)?;
 /// assert_eq!(reply, "SHOUT");
-/// # server.join().unwrap()
+/// # server.join().unwrap()?;
+/// # std::io::Result::Ok(())
 /// ```
 pub struct TcpStream(pub(super) Socket<std::net::TcpStream>);
 

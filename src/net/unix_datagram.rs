@@ -3,7 +3,7 @@
 use super::common::{common_methods, timeout_methods};
 use super::socket::Socket;
 use crate::netpoll::Direction;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::Shutdown;
 use std::os::unix::net::SocketAddr;
 use std::path::Path;
@@ -110,7 +110,7 @@ impl UnixDatagram {
     /// # Errors
     /// Those of the system call.
     pub fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.0.io(Direction::Read, || self.0.inner().recv(buf))
+        self.0.io(Direction::Read, || self.or_end(self.0.inner().recv(buf), || Ok(0)))
     }
 
     /// Waits for a datagram; tells its length and where it came from. What doesn't fit is lost.
@@ -118,14 +118,27 @@ impl UnixDatagram {
     /// # Errors
     /// Those of the system call.
     pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.0.io(Direction::Read, || self.0.inner().recv_from(buf))
+        let nobody = || Ok((0, SocketAddr::from_pathname("")?));
+        self.0.io(Direction::Read, || self.or_end(self.0.inner().recv_from(buf), nobody))
     }
 
-    /// Ends one direction, or both. Whoever waits for it, through whatever handle, goes on.
+    /// The end of a datagram socket that was shut down is told by the kernel to calls that block, but not to ours.
+    fn or_end<R>(&self, result: io::Result<R>, end: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
+        match result {
+            Err(error) if error.kind() == ErrorKind::WouldBlock && self.0.read_ended() => end(),
+            result => result,
+        }
+    }
+
+    /// Ends one direction, or both. Whoever waits for it, through this handle or a clone, goes on: a receiver gets a
+    /// length of 0 from nobody.
     ///
     /// # Errors
     /// Those of the system call.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        if how != Shutdown::Write {
+            self.0.set_read_ended();
+        }
         self.0.inner().shutdown(how)
     }
 

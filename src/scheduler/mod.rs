@@ -87,6 +87,8 @@ pub(crate) struct Scheduler {
     /// Whether one of the sleepers sleeps for a moment only, to look after those that work. Relaxed: a hint.
     napping: AtomicBool,
     phase: AtomicU8,
+    /// When idle memory is to be looked after next; see `search.rs`.
+    next_trim: Lock<Instant>,
     /// Tasks spawned by threads that are no workers of ours.
     spawned_outside: AtomicU64,
     exits: Lock<Exits>,
@@ -118,6 +120,7 @@ impl Scheduler {
             default_class,
             napping: AtomicBool::new(false),
             phase: AtomicU8::new(RUNNING),
+            next_trim: Lock::new(start),
             spawned_outside: AtomicU64::new(0),
             exits: Lock::new(Exits { left: workers, waiting: WaitQueue::new() }),
             seed,
@@ -134,14 +137,13 @@ impl Scheduler {
     }
 
     fn start_worker(self: &Arc<Self>, index: usize, deque: Deque<Runnable>, name: &str) -> io::Result<()> {
-        // For the stack that the worker's loop is on while no task has one to lend.
-        stack::reserve(self.default_class, 1)?;
+        stack::reserve(self.default_class, worker::STACKS_KEPT)?;
         let scheduler = Arc::clone(self);
         let started = std::thread::Builder::new()
             .name(format!("{name}-{index}"))
             .spawn(move || worker::main(scheduler, index, deque));
         if let Err(error) = started {
-            stack::release(self.default_class, 1);
+            stack::release(self.default_class, worker::STACKS_KEPT);
             return Err(io::Error::new(
                 error.kind(),
                 format!("can't start worker thread {index}: {error}; ask for fewer workers, or raise `ulimit -u`"),

@@ -15,13 +15,17 @@
 //! The nap replaces a wake for each task that goes into a slot, which is what two tasks that talk do a hundred million
 //! times a second. When nobody works any more the one that naps sleeps like the others, so an idle runtime has no tick.
 //!
+//! Who goes to sleep also sees to the memory of idle stacks and tasks, once a second while there is more than may be kept
+//! for ever; that soon comes to an end, and so do these wake-ups.
+//!
 //! A worker that leaves the poller with work leaves it unwatched. If it was busy for long the last time, it gets another
 //! worker up to watch. (The first long run is not foreseen; it ends, or the queue's own wake-ups get somebody up.)
 
 use super::worker::Worker;
 use super::{ABANDONED, RUNNING};
-use crate::control::Header;
+use crate::control::{Header, blocks};
 use crate::primitive::Ordering;
+use crate::stack;
 use std::cell::Cell;
 use std::ptr;
 use std::ptr::NonNull;
@@ -29,6 +33,8 @@ use std::time::{Duration, Instant};
 
 const NAP: Duration = Duration::from_micros(50);
 const LONGEST_NAP: Duration = Duration::from_millis(10);
+/// How often idle memory is looked after while there is too much of it.
+const TRIM: Duration = Duration::from_secs(1);
 /// A task must have been in the slot for this long before it is stolen from there.
 const SLOT_MOMENT: Duration = Duration::from_micros(40);
 /// A worker that ran this long between two sleeps is expected to do so again.
@@ -154,7 +160,7 @@ impl Worker {
             let napping = !scheduler.idle.all_sleep()
                 // Relaxed: a hint; that two nap, or none for a moment, does no harm.
                 && scheduler.napping.compare_exchange(false, true, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-            let deadline = self.deadline(napping);
+            let deadline = self.deadline(napping).into_iter().chain(self.trim()).min();
             self.note_run();
             match scheduler.netpoll().try_driver() {
                 Some(mut driver) => self.shared().sleep.poll(&mut driver, deadline, &mut woken),
@@ -183,6 +189,24 @@ impl Worker {
         self.nap.length.set((length * 2).min(LONGEST_NAP));
         let end = Instant::now() + length;
         Some(self.scheduler.workers.iter().filter_map(|shared| shared.timers.next()).fold(end, Instant::min))
+    }
+
+    /// Looks after idle memory, if that is due. Returns when it will be due again.
+    fn trim(&self) -> Option<Instant> {
+        if !stack::has_excess() && !blocks::has_excess() {
+            return None;
+        }
+        let now = Instant::now();
+        let mut next = self.scheduler.next_trim.lock();
+        if now < *next {
+            return Some(*next);
+        }
+        *next = now + TRIM;
+        let after = *next;
+        drop(next);
+        stack::trim_unused();
+        blocks::trim_unused();
+        Some(after)
     }
 
     /// Fires the timers of those who are too busy to.

@@ -51,6 +51,8 @@ const POLL_TURNS: u32 = 64;
 /// Idle stacks that a worker keeps for itself, and how many it takes or gives at a time.
 const STACKS: usize = 64;
 const STACK_BATCH: usize = 32;
+/// Reserved for a worker as long as it runs: for the idle ones, and the one its loop is on.
+pub(super) const STACKS_KEPT: usize = STACKS + 2;
 /// Reservations for stacks that a worker keeps, likewise.
 const CREDITS: usize = 256;
 const CREDIT_BATCH: usize = 64;
@@ -152,7 +154,13 @@ extern "C" fn base(me: NonNull<Fiber>) -> ! {
             header.fiber.set(Some(me));
             run(w, task);
             // Maybe another kernel thread's.
-            worker().end(task, mine);
+            let w = worker();
+            w.end(task, mine);
+            if mine != w.scheduler.default_class {
+                // The loop stays on stacks that are kept for it. `recycle` ends this one's reservation.
+                let fiber = w.fresh_fiber(w.scheduler.default_class);
+                w.jump(me, fiber);
+            }
         }
     }
 }
@@ -447,8 +455,6 @@ impl Worker {
         }
         if class == self.scheduler.default_class {
             self.return_credit();
-        } else {
-            stack::release(class, 1);
         }
         let ended = &self.shared().ended;
         // Release: pairs with the Acquire of `unfinished`. Nobody else writes it.
@@ -519,6 +525,7 @@ impl Worker {
             }
         } else {
             stack::give(class, &mut vec![stack], 0);
+            stack::release(class, 1);
         }
     }
 
@@ -526,8 +533,7 @@ impl Worker {
     fn close(self) {
         let class = self.scheduler.default_class;
         stack::give(class, &mut self.stacks.borrow_mut(), 0);
-        // One more than the credits: the reservation for the loop's own stack.
-        stack::release(class, self.credits.get() + 1);
+        stack::release(class, self.credits.get() + STACKS_KEPT);
         if self.scheduler.phase() == ABANDONED {
             // Somebody may still wake a task that was left, so the scheduler has to stay.
             std::mem::forget(Arc::clone(&self.scheduler));

@@ -4,7 +4,7 @@ use super::class::Class;
 use super::guard::{Guards, MAPPINGS_OF_A_GUARD};
 use super::memory;
 use super::slab::{Fresh, Place, Slabs, Stack};
-use crate::primitive::{Ordering, StaticAtomicU64};
+use crate::primitive::{Ordering, StaticAtomicBool, StaticAtomicU64};
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::{fmt, io};
@@ -16,17 +16,19 @@ const SLAB_STACKS: usize = 16;
 /// ... and at least this part of those of its class there are already, so that slabs are few however many stacks.
 const SLAB_PART: usize = 4;
 
-/// Idle stacks that may keep their memory, by what it can be at most.
+/// Idle stacks that may keep their memory for ever, by what it can be at most.
 const WARM_BYTES: usize = 1 << 30;
 const WARM_STACKS: usize = 16;
 
 /// Stacks that lose their memory by one call.
-const COOL_BATCH: usize = 256;
+const COOL_BATCH: usize = 1024;
 
 /// A process-wide supply of stacks; or a private one, for tests, whose stacks must be given up before it is dropped.
 pub(super) struct Arena {
     slabs: Slabs,
     growth: Mutex<Growth>,
+    /// Whether some pool has more warm stacks than it may keep for ever.
+    excess: StaticAtomicBool,
     pools: [Pool; Class::COUNT],
 }
 
@@ -58,6 +60,8 @@ struct Idle {
     fresh: Vec<Fresh>,
     /// On their way from warm to cold.
     in_flight: usize,
+    /// The fewest warm stacks there were since the last `trim_unused`: so many were not needed.
+    unneeded: usize,
     guards: Guards,
 }
 
@@ -89,6 +93,7 @@ impl Arena {
         Arena {
             slabs: Slabs::new(),
             growth: Mutex::new(Growth { guards, guards_left }),
+            excess: StaticAtomicBool::new(false),
             pools: [const { Pool::new() }; Class::COUNT],
         }
     }
@@ -157,6 +162,7 @@ impl Arena {
             if !idle.warm.is_empty() {
                 let from = idle.warm.len().saturating_sub(want);
                 out.extend(idle.warm.drain(from..));
+                idle.unneeded = idle.unneeded.min(from);
                 return;
             }
             if !idle.cold.is_empty() {
@@ -188,16 +194,38 @@ impl Arena {
             return;
         }
         debug_assert!(stacks.iter().all(|stack| stack.class() == class));
-        let pool = self.pool(class);
-        let mut idle = pool.idle.lock();
+        let mut idle = self.pool(class).idle.lock();
         idle.warm.extend(stacks.drain(..surplus));
-        let most = (WARM_BYTES / class.size()).max(WARM_STACKS);
-        if idle.warm.len() >= most + COOL_BATCH.min(most) {
-            let excess = idle.warm.len() - most;
-            let batch = idle.depart(excess);
-            drop(idle);
-            pool.cool(batch);
+        if idle.warm.len() > warm_limit(class) {
+            // Relaxed: a hint.
+            self.excess.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// Whether more idle stacks keep memory than may for ever.
+    pub(super) fn has_excess(&self) -> bool {
+        // Relaxed: a hint.
+        self.excess.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn trim_unused(&self) {
+        let mut excess = false;
+        for (index, pool) in self.pools.iter().enumerate() {
+            let mut idle = pool.idle.lock();
+            let most = warm_limit(Class::from_index(index));
+            let count = idle.unneeded.min(idle.warm.len().saturating_sub(most));
+            // Enough for all to be gone in some eight calls.
+            let count = count.min(COOL_BATCH.max(count / 8));
+            let batch = if count > 0 { idle.depart(count) } else { Vec::new() };
+            excess |= idle.warm.len() > most;
+            idle.unneeded = idle.warm.len();
+            drop(idle);
+            if count > 0 {
+                pool.cool(batch);
+            }
+        }
+        // Relaxed: a hint.
+        self.excess.store(excess, Ordering::Relaxed);
     }
 
     pub(super) fn trim(&self) {
@@ -249,8 +277,14 @@ impl Growth {
 
 impl Pool {
     const fn new() -> Pool {
-        let idle =
-            Idle { warm: VecDeque::new(), cold: Vec::new(), fresh: Vec::new(), in_flight: 0, guards: Guards::Mprotect };
+        let idle = Idle {
+            warm: VecDeque::new(),
+            cold: Vec::new(),
+            fresh: Vec::new(),
+            in_flight: 0,
+            unneeded: 0,
+            guards: Guards::Mprotect,
+        };
         Pool {
             slots: StaticAtomicU64::new(0),
             reserved: StaticAtomicU64::new(0),
@@ -293,6 +327,11 @@ impl Pool {
         idle.cold.append(&mut batch);
         self.landed.notify_all();
     }
+}
+
+/// How many idle stacks of a class may keep their memory for ever.
+fn warm_limit(class: Class) -> usize {
+    (WARM_BYTES / class.size()).max(WARM_STACKS)
 }
 
 impl Idle {

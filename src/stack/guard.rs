@@ -31,10 +31,12 @@ impl Guards {
         let page = memory::page_size();
         let base = memory::map(page)?;
         // SAFETY: a mapping of our own that nothing uses.
-        let advised = unsafe { memory::advise(&[memory::extent(base, page)], MADV_GUARD_INSTALL) };
+        let takes = |advice| unsafe { memory::advise(&[memory::extent(base, page)], advice) }.is_ok();
+        // An emulator (qemu's user mode) may take every advice for a hint and do nothing: who takes nonsense isn't believed.
+        let advised = takes(MADV_GUARD_INSTALL) && !takes(libc::c_int::MAX);
         // SAFETY: mapped above, used by nothing.
         unsafe { memory::unmap(base, page) };
-        Ok(if advised.is_ok() { Guards::Advice } else { Guards::Mprotect })
+        Ok(if advised { Guards::Advice } else { Guards::Mprotect })
     }
 
     /// Makes the guards of `stacks`, which nobody uses yet.

@@ -8,7 +8,7 @@
 //!            grow                 take                give
 //!   (kernel) ----> fresh slots ----------> taken <-----------> warm idle stacks      LIFO: the hottest first
 //!                                            ^                     |
-//!                                            | take                | more than 1 GiB of them, or trim(): oldest first
+//!                                            | take                | not needed for a while, or trim(): oldest first
 //!                                            |                     v
 //!                                       cold idle stacks <---- in flight             MADV_DONTNEED, outside the lock
 //! ```
@@ -33,9 +33,11 @@
 //! throng_mprotect_guards` forces that.
 //!
 //! # Memory
-//! Idle stacks keep what they touched, since the next page fault costs several times what giving the page back does,
-//! up to 1 GiB by the most they can hold: 4,096 stacks of 256 KiB, in practice some 16 to 64 MiB. Beyond it the ones
-//! used longest ago are given back, at least 256 at a time and sorted by address, so that neighbours go by one call.
+//! Idle stacks keep what they touched, since the next page fault costs several times what giving the page back does.
+//! Stacks of up to 1 GiB of address space (4,096 of 256 KiB, in practice some 16 to 64 MiB) may keep it for ever. Above
+//! that a worker that is about to sleep looks once a second how many were not needed meanwhile, and gives those that
+//! were used longest ago back, sorted by address so that neighbours go by one call. So a wave of tasks that comes again
+//! finds its stacks warm, and one that doesn't is forgotten within seconds.
 //! `MADV_FREE` leaves resident memory overstated until there is pressure. Huge pages are off: one
 //! would make a stack of one page into 2 MiB.
 //!
@@ -116,6 +118,17 @@ pub(crate) fn give(class: Class, stacks: &mut Vec<Stack>, keep: usize) {
 /// Gives the memory of all idle stacks back to the system.
 pub(crate) fn trim() {
     ARENA.trim();
+}
+
+/// Whether idle stacks hold memory that [`trim_unused`] should look after. A hint.
+pub(crate) fn has_excess() -> bool {
+    ARENA.has_excess()
+}
+
+/// Gives the memory of some of those idle stacks back that were not needed since the last call: to be called now and
+/// then while [`has_excess`].
+pub(crate) fn trim_unused() {
+    ARENA.trim_unused();
 }
 
 /// The stack, if any, in which `address` lies. Async-signal-safe.

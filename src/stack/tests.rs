@@ -251,12 +251,16 @@ fn idle_memory_is_bounded() {
     let mut stacks = take(&arena, class, 3 * most);
     let oldest = stacks[0].top().wrapping_sub(page_size());
     stacks.iter().for_each(|stack| touch(stack.top().wrapping_sub(1)));
-    arena.give(class, &mut stacks, most + 1);
+    arena.give(class, &mut stacks, most);
+    assert!(arena.has_excess());
+    arena.trim_unused();
     let Statistics { warm, cold, .. } = arena.statistics();
-    assert_eq!((warm, cold), (2 * most - 1, 0), "up to the batch nothing is given back");
+    assert_eq!((warm, cold), (2 * most, 0), "they were needed a moment ago");
     arena.give(class, &mut stacks, 0);
+    arena.trim_unused();
     let Statistics { warm, cold, taken, .. } = arena.statistics();
     assert_eq!((warm, cold, taken), (most, 2 * most, 0));
+    assert!(!arena.has_excess());
     assert!(!is_resident(oldest), "the stack used longest ago goes first");
 }
 
