@@ -7,6 +7,7 @@ mod arch;
 mod asymmetric;
 #[allow(unsafe_code)]
 pub mod cancel;
+pub mod chan;
 #[allow(unsafe_code)]
 mod control;
 #[allow(unsafe_code)]

@@ -1,0 +1,352 @@
+//! A channel's one allocation: who holds it, and how one waits in it.
+
+use super::error::{RecvTimeoutError, SendError};
+use super::promise::{Collected, Ticket};
+use super::source::Source;
+use super::state::{Found, Line, Note, Refused, Selectable, Side, Slot, State, Token};
+use crate::cancel;
+use crate::control::Outcome;
+use crate::lock::{Guard, Lock};
+use crate::park::{self, Reason};
+use crate::primitive::{AtomicUsize, Ordering};
+use crate::wait::Node;
+use std::mem::MaybeUninit;
+use std::ptr::NonNull;
+use std::time::{Duration, Instant};
+
+/// What a channel is from outside; nothing in its protocol depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Bounded(usize),
+    Unbounded,
+    Timed,
+    Never,
+}
+
+impl Kind {
+    pub(super) fn capacity(self) -> Option<usize> {
+        match self {
+            Kind::Bounded(capacity) => Some(capacity),
+            Kind::Unbounded => None,
+            Kind::Timed => Some(1),
+            Kind::Never => Some(0),
+        }
+    }
+}
+
+/// How long an operation may wait.
+#[derive(Clone, Copy)]
+pub(super) enum Patience {
+    Now,
+    For(Duration),
+    Until(Instant),
+    Forever,
+}
+
+/// Why a send failed.
+pub(super) enum Unsent<T> {
+    Late(T),
+    Disconnected(T),
+}
+
+/// The channel, counted by its handles: `senders` and `receivers` count those of one side, and `sides` the sides that
+/// have any. The last handle of a side disconnects; the last side frees.
+pub(super) struct Shared<T> {
+    state: Lock<State<T>>,
+    pub(super) kind: Kind,
+    senders: AtomicUsize,
+    receivers: AtomicUsize,
+    sides: AtomicUsize,
+}
+
+impl<T> Shared<T> {
+    /// A channel with a handle on each side, or, if it has a source or is `never`, with a receiver alone.
+    pub(super) fn new(kind: Kind, source: Option<Source<T>>) -> NonNull<Shared<T>> {
+        let sides = match kind {
+            Kind::Bounded(_) | Kind::Unbounded => 2,
+            Kind::Timed | Kind::Never => 1,
+        };
+        let capacity = match kind {
+            Kind::Bounded(capacity) => capacity,
+            Kind::Unbounded => usize::MAX,
+            Kind::Timed | Kind::Never => 0,
+        };
+        let shared = Shared {
+            state: Lock::new(State::new(capacity, source)),
+            kind,
+            senders: AtomicUsize::new(1),
+            receivers: AtomicUsize::new(1),
+            sides: AtomicUsize::new(sides),
+        };
+        NonNull::from(Box::leak(Box::new(shared)))
+    }
+
+    fn handles(&self, side: Side) -> &AtomicUsize {
+        match side {
+            Side::Send => &self.senders,
+            Side::Receive => &self.receivers,
+        }
+    }
+
+    /// Counts one more handle.
+    pub(super) fn acquire(&self, side: Side) {
+        // Relaxed: a new handle is made from one that is held.
+        if self.handles(side).fetch_add(1, Ordering::Relaxed) > isize::MAX as usize {
+            // The handles were leaked by the billion; a count that wraps would free the channel under the others.
+            std::process::abort();
+        }
+    }
+
+    /// Counts one handle less.
+    ///
+    /// # Safety
+    /// The caller owns one of that side, and doesn't use it afterwards.
+    pub(super) unsafe fn release(this: NonNull<Shared<T>>, side: Side) {
+        // SAFETY: the caller's handle keeps the channel.
+        let shared = unsafe { this.as_ref() };
+        // AcqRel: what was done through the other handles happens before the disconnection.
+        if shared.handles(side).fetch_sub(1, Ordering::AcqRel) > 1 {
+            return;
+        }
+        let (wakes, messages) = shared.state.lock().disconnect(side);
+        wakes.fire();
+        // The messages' destructors are the user's, and may panic; the channel is freed all the same.
+        let freed = Freed(this);
+        drop(messages);
+        drop(freed);
+
+        struct Freed<T>(NonNull<Shared<T>>);
+        impl<T> Drop for Freed<T> {
+            fn drop(&mut self) {
+                // AcqRel: all uses of the other side happen before the free.
+                // SAFETY: this side's share of the channel is still held; the last one frees it.
+                unsafe {
+                    if self.0.as_ref().sides.fetch_sub(1, Ordering::AcqRel) == 1 {
+                        drop(Box::from_raw(self.0.as_ptr()));
+                    }
+                }
+            }
+        }
+    }
+
+    #[inline]
+    pub(super) fn lock(&self) -> Guard<'_, State<T>> {
+        self.state.lock()
+    }
+
+    /// The lock, for one who doesn't know `T`.
+    pub(super) fn untyped<'a>(&'a self) -> &'a Lock<dyn Selectable + 'a> {
+        &self.state
+    }
+
+    /// Waits in a line, with the lock held up to then. A woken waiter has been unlinked, and finds a note.
+    ///
+    /// # Safety
+    /// As for [`Slot::at`], until this returns; or `place` is null.
+    unsafe fn wait(
+        &self,
+        reason: Reason,
+        deadline: Option<Instant>,
+        state: Guard<'_, State<T>>,
+        line: Line,
+        place: *mut T,
+    ) -> (Outcome, Note) {
+        let mut state = Some(state);
+        let mut node = None;
+        let outcome = park::park(reason, deadline, |waiter| {
+            let mut state = state.take().expect("published once");
+            // SAFETY: the caller's; and the node stays in this frame, which is left only after it was unlinked below.
+            unsafe {
+                let node = node.insert(Node::new(waiter, Slot::at(place)));
+                state.line(line).push_back(node);
+            }
+            let observers = state.notify();
+            drop(state);
+            observers.into_iter().for_each(|observer| observer.fire());
+            true
+        })
+        .expect("never withdrawn");
+        // It is still held if the task was cancelled before it could publish.
+        drop(state);
+        let Some(node) = node else { return (outcome, Note::Waiting) };
+        if outcome != Outcome::Woken {
+            // SAFETY: it was pushed to this line.
+            unsafe { self.lock().line(line).remove(&node) };
+        }
+        (outcome, node.into_payload().note)
+    }
+
+    /// Sends, with the lock held already.
+    #[inline(never)]
+    pub(super) fn send<'a>(
+        &'a self,
+        mut state: Guard<'a, State<T>>,
+        mut message: T,
+        mut patience: Patience,
+    ) -> Result<(), Unsent<T>> {
+        loop {
+            match state.send(message) {
+                Ok(wakes) => {
+                    drop(state);
+                    wakes.fire();
+                    return Ok(());
+                }
+                Err(Refused::Disconnected(message)) => return Err(Unsent::Disconnected(message)),
+                Err(Refused::Full(refused)) => message = refused,
+            }
+            let deadline = match patience {
+                Patience::Now => return Err(Unsent::Late(message)),
+                Patience::Until(deadline) => Some(deadline),
+                Patience::Forever => None,
+                Patience::For(timeout) => {
+                    // The clock isn't read under the lock.
+                    drop(state);
+                    patience = Patience::within(timeout);
+                    state = self.lock();
+                    continue;
+                }
+            };
+            let mut place = MaybeUninit::new(message);
+            // SAFETY: the place holds the message, and stays in this frame.
+            let waited = unsafe { self.wait(Reason::Send, deadline, state, Line::Senders, place.as_mut_ptr()) };
+            if waited.1 == Note::Moved {
+                return Ok(());
+            }
+            // SAFETY: nobody has moved it.
+            message = unsafe { place.assume_init() };
+            match waited.0 {
+                Outcome::Woken => state = self.lock(),
+                Outcome::TimedOut => return Err(Unsent::Late(message)),
+                Outcome::Cancelled => cancel::unwind(),
+            }
+        }
+    }
+
+    /// Receives, with the lock held already.
+    #[inline(never)]
+    pub(super) fn receive<'a>(
+        &'a self,
+        mut state: Guard<'a, State<T>>,
+        mut patience: Patience,
+    ) -> Result<T, RecvTimeoutError> {
+        loop {
+            match state.receive() {
+                Found::Message(message, wakes) => {
+                    drop(state);
+                    wakes.fire();
+                    return Ok(message);
+                }
+                Found::Promise(ticket, wakes) => {
+                    drop(state);
+                    wakes.fire();
+                    match self.collect(ticket) {
+                        Some(message) => return Ok(message),
+                        None => state = self.lock(),
+                    }
+                    continue;
+                }
+                Found::Disconnected => return Err(RecvTimeoutError::Disconnected),
+                Found::Nothing => {}
+            }
+            let due = state.due();
+            let deadline = match patience {
+                Patience::Now => return Err(RecvTimeoutError::Timeout),
+                Patience::Until(deadline) => Some(deadline),
+                Patience::Forever => None,
+                Patience::For(timeout) => {
+                    // The clock isn't read under the lock.
+                    drop(state);
+                    patience = Patience::within(timeout);
+                    state = self.lock();
+                    continue;
+                }
+            };
+            let wake_at = earlier(deadline, due);
+            let mut place = MaybeUninit::uninit();
+            // SAFETY: the place has room for a message, and stays in this frame.
+            let waited = unsafe { self.wait(Reason::Receive, wake_at, state, Line::Receivers, place.as_mut_ptr()) };
+            match waited {
+                // SAFETY: the note says that a message was moved there.
+                (_, Note::Moved) => return Ok(unsafe { place.assume_init() }),
+                (_, Note::Promised(ticket)) => {
+                    if let Some(message) = self.collect(ticket) {
+                        return Ok(message);
+                    }
+                }
+                (Outcome::Woken, _) => {}
+                (Outcome::TimedOut, _) if wake_at == due => {}
+                (Outcome::TimedOut, _) => return Err(RecvTimeoutError::Timeout),
+                (Outcome::Cancelled, _) => cancel::unwind(),
+            }
+            state = self.lock();
+        }
+    }
+
+    /// Waits for a promised message; `None` if there will be none. The peer is evaluating it at this moment, and this
+    /// receiver is committed to it, so neither a deadline nor a cancellation ends the wait.
+    fn collect(&self, ticket: Ticket) -> Option<T> {
+        loop {
+            let mut state = self.lock();
+            match state.promises.collect(ticket) {
+                Collected::Message(message) => return Some(message),
+                Collected::Void => return None,
+                Collected::Pending => {}
+            }
+            // SAFETY: a null place is none.
+            let wait = || unsafe { self.wait(Reason::Receive, None, state, Line::Settlers, std::ptr::null_mut()) };
+            cancel::shielded(wait);
+        }
+    }
+
+    /// Completes a send that was selected.
+    pub(super) fn complete_send(&self, token: Token, message: T) -> Result<(), SendError<T>> {
+        let (sent, peer) = match token {
+            Token::Granted => (self.lock().send_granted(message), None),
+            Token::Promised(ticket, peer) => (self.lock().send_promised(ticket, message), peer),
+            Token::Disconnected => return Err(SendError(message)),
+            Token::Due(_) => unreachable!("a timed channel has no senders"),
+        };
+        if let Some(peer) = peer {
+            peer.fire();
+        }
+        match sent {
+            Ok(wakes) => {
+                wakes.fire();
+                Ok(())
+            }
+            Err(message) => Err(SendError(message)),
+        }
+    }
+
+    /// Completes a receive that was selected; `None` if the channel is disconnected.
+    pub(super) fn complete_receive(&self, token: Token) -> Option<T> {
+        match token {
+            Token::Granted => {
+                let (message, wakes) = self.lock().receive_granted();
+                wakes.fire();
+                Some(message)
+            }
+            // The peer may have failed to make its message; then the choice stands, and any message will do.
+            Token::Promised(ticket, _) => {
+                self.collect(ticket).or_else(|| self.receive(self.lock(), Patience::Forever).ok())
+            }
+            Token::Due(due) => Some(self.lock().instant(due)),
+            Token::Disconnected => None,
+        }
+    }
+}
+
+impl Patience {
+    /// Until `timeout` has passed from now.
+    pub(super) fn within(timeout: Duration) -> Patience {
+        park::deadline_in(timeout).map_or(Patience::Forever, Patience::Until)
+    }
+}
+
+/// The earlier of two instants that may not come.
+pub(super) fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}

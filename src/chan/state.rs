@@ -1,0 +1,525 @@
+//! What a channel's lock guards, and every transition of it.
+//!
+//! See [the module](super) for the protocol. No function here waits, wakes anybody, runs code of the user's or drops a
+//! message: those who were claimed are returned as [`Wakes`], to be fired once the lock is free.
+
+use super::fifo::Fifo;
+use super::promise::{Promises, Ticket};
+use super::source::Source;
+use crate::park;
+use crate::wait::{WaitQueue, Wakeup};
+use std::cell::Cell;
+use std::ptr;
+use std::time::Instant;
+
+/// The two things one can do with a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Send,
+    Receive,
+}
+
+/// The queues of those who wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    Senders,
+    Receivers,
+    /// Those who were promised a message; see [`promise`](super::promise).
+    Settlers,
+    /// Those who only want to know that something changed: `Select::ready`.
+    Observers,
+}
+
+impl From<Side> for Line {
+    fn from(side: Side) -> Line {
+        match side {
+            Side::Send => Line::Senders,
+            Side::Receive => Line::Receivers,
+        }
+    }
+}
+
+/// What a waiter is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Note {
+    /// Nothing yet.
+    Waiting,
+    /// Its message was moved, out of its place or into it.
+    Moved,
+    /// One message in the queue, or room for one, is reserved for it.
+    Granted,
+    /// It met a peer, and the message will come.
+    Promised(Ticket),
+    /// The channel is disconnected.
+    Disconnected,
+}
+
+/// What a waiter shows to those who may serve it.
+pub(super) struct Slot {
+    /// Where a message of the channel's type is, or where one goes. Null: nowhere, so make a reservation instead.
+    place: *mut (),
+    pub(super) note: Note,
+}
+
+// SAFETY: the place is touched under the channel's lock only, until its owner is claimed, and the owner leaves it alone
+// until then; what moves through it is `Send`, or else every handle of the channel is on one thread.
+unsafe impl Send for Slot {}
+
+impl Slot {
+    /// A slot with a place for a message.
+    ///
+    /// # Safety
+    /// The place stays valid while the slot is linked; it holds a message if it is linked among the senders.
+    pub(super) unsafe fn at<T>(place: *mut T) -> Slot {
+        Slot { place: place.cast(), note: Note::Waiting }
+    }
+
+    pub(super) fn nowhere() -> Slot {
+        Slot { place: ptr::null_mut(), note: Note::Waiting }
+    }
+}
+
+/// An operation that `select` has chosen, and what completes it.
+pub(super) enum Token {
+    /// One message, or room for one, is reserved.
+    Granted,
+    /// A peer was met. One that waited is woken when the message is there.
+    Promised(Ticket, Option<Wakeup>),
+    /// The message of a timed channel.
+    Due(Instant),
+    Disconnected,
+}
+
+/// Those to be woken once the lock is free.
+#[must_use]
+pub(super) struct Wakes {
+    peer: Option<Wakeup>,
+    others: Vec<Wakeup>,
+}
+
+impl Wakes {
+    #[inline]
+    pub(super) fn fire(self) {
+        if let Some(peer) = self.peer {
+            peer.fire();
+        }
+        for other in self.others {
+            other.fire();
+        }
+    }
+}
+
+/// Why a message was not taken.
+pub(super) enum Refused<T> {
+    Full(T),
+    Disconnected(T),
+}
+
+/// What a receiver found.
+pub(super) enum Found<T> {
+    Message(T, Wakes),
+    Promise(Ticket, Wakes),
+    Nothing,
+    Disconnected,
+}
+
+/// # Invariants
+/// * The first `claimed` messages of the queue belong to those who were granted one. The others are *available*.
+/// * `reserved` slots of the capacity belong to those who were granted room.
+/// * Whoever waits to receive and can be claimed, waits because no message is available; whoever waits to send, because
+///   there is no room. (On a channel with capacity, that is. One without has never room, and both lines are never
+///   claimable at once, but for the arms of one `select`.)
+pub(super) struct State<T> {
+    queue: Fifo<T>,
+    /// `usize::MAX` if unbounded.
+    capacity: usize,
+    claimed: usize,
+    reserved: usize,
+    receivers: WaitQueue<Slot>,
+    senders: WaitQueue<Slot>,
+    observers: WaitQueue<Slot>,
+    disconnected: bool,
+    settlers: WaitQueue<Slot>,
+    pub(super) promises: Promises<T>,
+    source: Option<Box<Source<T>>>,
+}
+
+impl<T> State<T> {
+    pub(super) fn new(capacity: usize, source: Option<Source<T>>) -> State<T> {
+        State {
+            queue: Fifo::new(),
+            capacity,
+            claimed: 0,
+            reserved: 0,
+            receivers: WaitQueue::new(),
+            senders: WaitQueue::new(),
+            observers: WaitQueue::new(),
+            disconnected: false,
+            settlers: WaitQueue::new(),
+            promises: Promises::new(),
+            source: source.map(Box::new),
+        }
+    }
+
+    #[inline]
+    fn has_message(&self) -> bool {
+        self.queue.len() > self.claimed
+    }
+
+    #[inline]
+    pub(super) fn has_room(&self) -> bool {
+        self.queue.len() + self.reserved < self.capacity
+    }
+
+    /// How many messages are available.
+    pub(super) fn len(&self) -> usize {
+        self.queue.len().saturating_sub(self.claimed) + usize::from(self.is_due())
+    }
+
+    /// Sends where that concerns nobody but the queue.
+    #[inline]
+    pub(super) fn push_quietly(&mut self, message: T) -> Result<(), T> {
+        if self.has_room() && self.receivers.is_empty() && self.observers.is_empty() && !self.disconnected {
+            self.queue.push(message);
+            Ok(())
+        } else {
+            Err(message)
+        }
+    }
+
+    /// Receives where that concerns nobody but the queue.
+    #[inline]
+    pub(super) fn pop_quietly(&mut self) -> Option<T> {
+        if self.has_message() && self.senders.is_empty() && self.observers.is_empty() { self.queue.pop() } else { None }
+    }
+
+    /// Sends: to one who waits, or into the queue.
+    pub(super) fn send(&mut self, message: T) -> Result<Wakes, Refused<T>> {
+        if self.disconnected {
+            return Err(Refused::Disconnected(message));
+        }
+        match self.hand_over(message) {
+            Ok((rest, peer)) => {
+                if let Some(message) = rest {
+                    self.queue.push(message);
+                    self.claimed += 1;
+                }
+                Ok(Wakes { peer: Some(peer), others: Vec::new() })
+            }
+            Err(message) if self.has_room() => {
+                self.queue.push(message);
+                Ok(Wakes { peer: None, others: self.notify() })
+            }
+            Err(message) => Err(Refused::Full(message)),
+        }
+    }
+
+    /// Receives: from the queue, or from one who waits.
+    pub(super) fn receive(&mut self) -> Found<T> {
+        if self.has_message()
+            && let Some(message) = self.queue.pop()
+        {
+            let peer = self.admit();
+            return Found::Message(message, Wakes { peer, others: self.notify() });
+        }
+        if self.capacity == 0
+            && let Some((message, peer)) = self.take_sender(Note::Promised(self.promises.upcoming()))
+        {
+            let wakes = Wakes { peer: Some(peer), others: Vec::new() };
+            return match message {
+                Some(message) => Found::Message(message, wakes),
+                None => Found::Promise(self.promises.open(), wakes),
+            };
+        }
+        if let Some(due) = self.take_due() {
+            let message = self.instant(due);
+            return Found::Message(message, Wakes { peer: None, others: Vec::new() });
+        }
+        if self.disconnected { Found::Disconnected } else { Found::Nothing }
+    }
+
+    /// Claims a receiver, and moves the message to its place. One that has no place is granted a message, and the
+    /// message is returned: the caller puts it into the queue and counts it as claimed.
+    fn hand_over(&mut self, message: T) -> Result<(Option<T>, Wakeup), T> {
+        let message = Cell::new(Some(message));
+        let taken = self.receivers.take(
+            None,
+            |slot| {
+                slot.note = Note::Granted;
+                if !slot.place.is_null() {
+                    slot.note = Note::Moved;
+                    let message = message.take().expect("given to one at a time");
+                    // SAFETY: a receiver's place has room for a message.
+                    unsafe { slot.place.cast::<T>().write(message) };
+                }
+            },
+            |slot, ()| {
+                if slot.note == Note::Moved {
+                    // SAFETY: it was written just now, and nobody else has come to see it.
+                    message.set(Some(unsafe { slot.place.cast::<T>().read() }));
+                }
+                slot.note = Note::Waiting;
+            },
+        );
+        match taken {
+            Some(((), wakeup)) => Ok((message.into_inner(), wakeup)),
+            None => Err(message.into_inner().expect("given to nobody")),
+        }
+    }
+
+    /// Claims a sender, and moves the message out of its place. One that has no place is left the note `reservation`.
+    fn take_sender(&mut self, reservation: Note) -> Option<(Option<T>, Wakeup)> {
+        self.senders.take(
+            None,
+            |slot| {
+                if slot.place.is_null() {
+                    slot.note = reservation;
+                    return None;
+                }
+                slot.note = Note::Moved;
+                // SAFETY: a sender's place holds a message; the note says that it no longer does.
+                Some(unsafe { slot.place.cast::<T>().read() })
+            },
+            |slot, message| {
+                if let Some(message) = message {
+                    // SAFETY: it was read from there just now.
+                    unsafe { slot.place.cast::<T>().write(message) };
+                }
+                slot.note = Note::Waiting;
+            },
+        )
+    }
+
+    /// Lets a sender in, if there is room.
+    fn admit(&mut self) -> Option<Wakeup> {
+        if self.senders.is_empty() || !self.has_room() {
+            return None;
+        }
+        let (message, wakeup) = self.take_sender(Note::Granted)?;
+        match message {
+            Some(message) => self.queue.push(message),
+            None => self.reserved += 1,
+        }
+        Some(wakeup)
+    }
+
+    /// Gives a receiver its message, if there is one.
+    fn feed(&mut self) -> Option<Wakeup> {
+        if self.receivers.is_empty() || !self.has_message() {
+            return None;
+        }
+        let message = self.queue.pop()?;
+        match self.hand_over(message) {
+            Ok((rest, wakeup)) => {
+                if let Some(message) = rest {
+                    self.queue.unpop(message);
+                    self.claimed += 1;
+                }
+                Some(wakeup)
+            }
+            Err(message) => {
+                self.queue.unpop(message);
+                None
+            }
+        }
+    }
+
+    /// Restores the invariants about those who wait, after a reservation was used or given back.
+    fn settle(&mut self) -> Wakes {
+        let mut others = Vec::new();
+        while let Some(wakeup) = self.feed().or_else(|| self.admit()) {
+            others.push(wakeup);
+        }
+        others.extend(self.notify());
+        Wakes { peer: None, others }
+    }
+
+    /// Sends with the room that was granted.
+    pub(super) fn send_granted(&mut self, message: T) -> Result<Wakes, T> {
+        self.reserved -= 1;
+        if self.disconnected {
+            return Err(message);
+        }
+        self.queue.push(message);
+        Ok(self.settle())
+    }
+
+    /// Receives the message that was granted.
+    pub(super) fn receive_granted(&mut self) -> (T, Wakes) {
+        self.claimed -= 1;
+        let message = self.queue.pop().expect("a claimed message is in the queue");
+        (message, self.settle())
+    }
+
+    /// Sends what was promised.
+    pub(super) fn send_promised(&mut self, ticket: Ticket, message: T) -> Result<Wakes, T> {
+        match self.promises.fulfil(ticket, message) {
+            Ok(()) => Ok(self.wake_settlers()),
+            Err(message) if self.disconnected => Err(message),
+            Err(message) => Ok(self.return_message(message)),
+        }
+    }
+
+    /// Gives a message whose receiver has gone to the next one. On a channel without a buffer it may have to stay in the
+    /// queue until somebody comes: its sender has been told that it was received.
+    fn return_message(&mut self, message: T) -> Wakes {
+        self.queue.push(message);
+        self.settle()
+    }
+
+    fn wake_settlers(&mut self) -> Wakes {
+        Wakes { peer: None, others: self.settlers.take_all() }
+    }
+
+    /// The receiver of a promise has gone.
+    pub(super) fn forsake(&mut self, ticket: Ticket) -> Wakes {
+        match self.promises.forsake(ticket) {
+            Some(message) => self.return_message(message),
+            None => Wakes { peer: None, others: Vec::new() },
+        }
+    }
+
+    /// One that was granted a message has gone.
+    pub(super) fn forgo(&mut self) -> Wakes {
+        self.claimed -= 1;
+        self.settle()
+    }
+
+    /// Disconnects the channel, and takes the messages out if it was the receivers that went.
+    pub(super) fn disconnect(&mut self, gone: Side) -> (Wakes, Option<Fifo<T>>) {
+        self.disconnected = true;
+        let line = match gone {
+            Side::Send => &mut self.receivers,
+            Side::Receive => &mut self.senders,
+        };
+        let mut others = Vec::new();
+        while let Some(((), wakeup)) =
+            line.take(None, |slot| slot.note = Note::Disconnected, |slot, ()| slot.note = Note::Waiting)
+        {
+            others.push(wakeup);
+        }
+        others.extend(self.notify());
+        let messages = (gone == Side::Receive).then(|| std::mem::replace(&mut self.queue, Fifo::new()));
+        (Wakes { peer: None, others }, messages)
+    }
+
+    fn take_due(&mut self) -> Option<Instant> {
+        self.source.as_mut()?.take_due(park::now())
+    }
+
+    fn is_due(&self) -> bool {
+        self.source.as_ref().is_some_and(|source| source.is_due(park::now()))
+    }
+
+    /// An instant as a message of this channel, which is a timed one.
+    pub(super) fn instant(&self, instant: Instant) -> T {
+        let source = self.source.as_ref().expect("only a timed channel has instants");
+        (source.message)(instant)
+    }
+}
+
+/// What `select` needs of a channel, whatever the channel carries.
+pub(super) trait Selectable {
+    /// Chooses the operation if it is ready: reserves what completes it.
+    fn select(&mut self, side: Side) -> Option<(Token, Option<Wakeup>)>;
+    /// Whether the operation would not wait.
+    fn is_ready(&self, side: Side) -> bool;
+    /// Gives back what was reserved.
+    fn abandon(&mut self, side: Side, token: Token) -> Wakes;
+    /// When a timed channel's next message is due.
+    fn due(&self) -> Option<Instant>;
+    fn line(&mut self, line: Line) -> &mut WaitQueue<Slot>;
+    /// Claims the observers, because something changed.
+    fn notify(&mut self) -> Vec<Wakeup>;
+}
+
+impl<T> Selectable for State<T> {
+    fn select(&mut self, side: Side) -> Option<(Token, Option<Wakeup>)> {
+        match side {
+            Side::Send if self.disconnected => Some((Token::Disconnected, None)),
+            Side::Send if self.has_room() => {
+                self.reserved += 1;
+                Some((Token::Granted, None))
+            }
+            Side::Send if self.capacity == 0 => {
+                let note = Note::Promised(self.promises.upcoming());
+                let meet = |slot: &mut Slot| slot.note = note;
+                let ((), peer) = self.receivers.take(None, meet, |slot, ()| slot.note = Note::Waiting)?;
+                Some((Token::Promised(self.promises.open(), Some(peer)), None))
+            }
+            Side::Send => None,
+            Side::Receive if self.has_message() => {
+                self.claimed += 1;
+                Some((Token::Granted, None))
+            }
+            Side::Receive => {
+                if self.capacity == 0
+                    && let Some((message, peer)) = self.take_sender(Note::Promised(self.promises.upcoming()))
+                {
+                    let token = match message {
+                        Some(message) => {
+                            self.queue.push(message);
+                            self.claimed += 1;
+                            Token::Granted
+                        }
+                        None => Token::Promised(self.promises.open(), None),
+                    };
+                    return Some((token, Some(peer)));
+                }
+                let token = self.take_due().map(Token::Due);
+                token.or_else(|| self.disconnected.then_some(Token::Disconnected)).map(|token| (token, None))
+            }
+        }
+    }
+
+    fn is_ready(&self, side: Side) -> bool {
+        self.disconnected
+            || match side {
+                Side::Send => self.has_room() || self.capacity == 0 && self.receivers.has_waiter(None),
+                Side::Receive => {
+                    self.has_message() || self.capacity == 0 && self.senders.has_waiter(None) || self.is_due()
+                }
+            }
+    }
+
+    fn abandon(&mut self, side: Side, token: Token) -> Wakes {
+        match (token, side) {
+            (Token::Granted, Side::Receive) => self.forgo(),
+            (Token::Granted, Side::Send) => {
+                self.reserved -= 1;
+                self.settle()
+            }
+            (Token::Promised(ticket, _), Side::Receive) => self.forsake(ticket),
+            (Token::Promised(ticket, peer), Side::Send) => {
+                self.promises.void(ticket);
+                Wakes { peer, ..self.wake_settlers() }
+            }
+            (Token::Due(due), _) => {
+                // The tick that is due now stands for this one too.
+                if let Some(source) = &mut self.source {
+                    source.next.get_or_insert(due);
+                }
+                self.settle()
+            }
+            (Token::Disconnected, _) => Wakes { peer: None, others: Vec::new() },
+        }
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.source.as_ref()?.next
+    }
+
+    fn line(&mut self, line: Line) -> &mut WaitQueue<Slot> {
+        match line {
+            Line::Senders => &mut self.senders,
+            Line::Receivers => &mut self.receivers,
+            Line::Settlers => &mut self.settlers,
+            Line::Observers => &mut self.observers,
+        }
+    }
+
+    #[inline]
+    fn notify(&mut self) -> Vec<Wakeup> {
+        if self.observers.is_empty() { Vec::new() } else { self.observers.take_all() }
+    }
+}
