@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use throng::chan::{bounded, tick, unbounded};
 use throng::net::{TcpListener, TcpStream};
-use throng::sync::Mutex;
+use std::sync::Mutex;
 use throng::{select, task};
 
 fn main() -> io::Result<()> {
@@ -102,7 +102,7 @@ fn stealing() {
     fn forked(n: u32, ran: &Mutex<BTreeMap<String, usize>>) -> u64 {
         if n <= 18 {
             let worker = thread::current().name().unwrap_or("a thread without a name").to_owned();
-            *ran.lock().entry(worker).or_default() += 1;
+            *ran.lock().unwrap().entry(worker).or_default() += 1;
             return sequential(n);
         }
         throng::scope(|s| {
@@ -119,7 +119,7 @@ fn stealing() {
     assert_eq!(forked(N, &ran), expected);
     let together = start.elapsed();
     println!("   one task: {} ms; forked: {} ms", alone.as_millis(), together.as_millis());
-    let ran = ran.into_inner();
+    let ran = ran.into_inner().unwrap();
     let total: usize = ran.values().sum();
     for (worker, leaves) in ran {
         println!("   {worker:<12} {leaves:>6} tasks ran here {}", "#".repeat(40 * leaves / total));
