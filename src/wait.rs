@@ -87,7 +87,7 @@ impl Waiter {
                 let parker = unsafe { parker.as_ref() };
                 let mut waker = parker.waker.lock();
                 let _ = parker.state.claim(self.epoch, outcome)?;
-                Some(Wakeup(waker.take().map_or(Wake::Nothing, Wake::Future)))
+                Some(Wakeup(waker.take().map_or(Wake::Nothing, |waker| Wake::Future(Box::new(waker)))))
             }
         }
     }
@@ -111,7 +111,8 @@ enum Wake {
     Nothing,
     Task(NonNull<Header>),
     Thread(Thread),
-    Future(Waker),
+    /// Boxed so that the others, which are frequent, travel in two registers.
+    Future(Box<Waker>),
 }
 
 /// A claimed waiter, to be woken once no lock is held.
