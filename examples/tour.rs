@@ -6,11 +6,11 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 use throng::chan::{bounded, tick, unbounded};
 use throng::net::{TcpListener, TcpStream};
-use std::sync::Mutex;
 use throng::{select, task};
 
 fn main() -> io::Result<()> {
@@ -174,10 +174,8 @@ fn sockets() -> io::Result<()> {
     });
     let start = Instant::now();
     let connecting: Vec<_> = (0..connections).map(|_| throng::spawn(move || TcpStream::connect(address))).collect();
-    let streams: Vec<_> = connecting
-        .into_iter()
-        .map(|task| task.join().expect("it doesn't panic"))
-        .collect::<io::Result<_>>()?;
+    let streams: Vec<_> =
+        connecting.into_iter().map(|task| task.join().expect("it doesn't panic")).collect::<io::Result<_>>()?;
     println!("   all connected after {} ms", start.elapsed().as_millis());
     measure("messages of 64 bytes, there and back", connections * ROUNDS, || {
         throng::scope(|s| {

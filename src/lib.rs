@@ -187,3 +187,8 @@ mod wait;
 pub use crate::join::JoinHandle;
 pub use crate::runtime::{run, spawn};
 pub use crate::scope::{Scope, ScopedJoinHandle, scope};
+
+/// Runs the README's examples with the doctests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
