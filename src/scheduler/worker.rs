@@ -194,7 +194,8 @@ pub(super) unsafe fn suspend(w: &Worker, how: Leave) {
             w.quick_next()
         }
         Leave::Yield => match w.next_for_yield() {
-            None => return,
+            // A task that never parks is in no registry, so nothing else tells it.
+            None => return w.mark_if_stopping(header),
             next => next,
         },
     };
