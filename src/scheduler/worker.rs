@@ -279,7 +279,7 @@ impl Worker {
             self.queue.push(Runnable(task));
         } else if let Some(displaced) = self.shared().slot.put(task) {
             self.queue.push(Runnable(displaced));
-            self.scheduler.notify();
+            self.scheduler.notify_local();
         }
     }
 
@@ -292,11 +292,11 @@ impl Worker {
         match shared.slot.put(task) {
             Some(displaced) => {
                 self.queue.push(Runnable(displaced));
-                self.scheduler.notify();
+                self.scheduler.notify_local();
             }
             // The spawner may go on for long without waiting, so somebody should look after its slot: one that naps does.
             // A sleeper missed for want of a fence is got up by the next spawn.
-            None if !self.scheduler.napping.load(Ordering::Relaxed) => self.call_for_nap(),
+            None if self.scheduler.naps.load(Ordering::Relaxed) == 0 => self.call_for_nap(),
             None => {}
         }
     }
@@ -428,7 +428,7 @@ impl Worker {
             woken.drain(..).for_each(Wakeup::fire);
             self.in_bulk.set(false);
             if self.queue.len() > 1 {
-                self.scheduler.notify();
+                self.scheduler.notify_local();
             }
         }
         self.woken.set(woken);
