@@ -146,7 +146,6 @@
 //!
 //! # Platforms
 //! Linux on x86-64 and AArch64.
-#![allow(dead_code, unused_imports)] // while the house is being built
 
 #[allow(unsafe_code)]
 mod arch;
@@ -168,6 +167,8 @@ mod join;
 mod lock;
 pub mod net;
 mod netpoll;
+#[allow(unsafe_code)]
+mod overflow;
 #[allow(unsafe_code)]
 mod park;
 mod primitive;

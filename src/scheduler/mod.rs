@@ -196,18 +196,11 @@ impl Scheduler {
         self.local().is_some()
     }
 
-    /// Makes sure of room for a task's stack. Every admitted task is launched, or given back by `dismiss`.
+    /// Makes sure of room for a task's stack. Every admitted task is launched.
     pub(crate) fn admit(&self, class: Class) -> io::Result<()> {
         match self.local() {
             Some(worker) if class == self.default_class => worker.take_credit(),
             _ => stack::reserve(class, 1),
-        }
-    }
-
-    pub(crate) fn dismiss(&self, class: Class) {
-        match self.local() {
-            Some(worker) if class == self.default_class => worker.return_credit(),
-            _ => stack::release(class, 1),
         }
     }
 

@@ -32,6 +32,7 @@ use crate::control::{Context, Header, Leave, Outcome};
 use crate::current;
 use crate::fiber::Fiber;
 use crate::netpoll::Wait;
+use crate::overflow::AlternateStack;
 use crate::primitive::Ordering;
 use crate::rng::Rng;
 use crate::stack::{self, Class, Stack};
@@ -115,6 +116,7 @@ pub(super) fn main(scheduler: Arc<Scheduler>, index: usize, queue: Deque<Runnabl
         home: Fiber::of_thread(),
         scheduler,
     };
+    let _alternate_stack = AlternateStack::ensure();
     worker.shared().sleep.settle();
     // SAFETY: the worker outlives its thread's use of it, which ends below.
     unsafe { current::set_context(&raw const worker.context) };
