@@ -356,6 +356,7 @@ unsafe impl Sync for Polled {}
 
 impl Polled {
     /// Unlinks it, after which nobody touches it.
+    #[allow(clippy::boxed_local)] // it must not move before it is unlinked
     fn withdraw(self: Box<Self>, task: &TaskRef) {
         if let Some(node) = &self.node {
             // SAFETY: it was pushed to this queue.
