@@ -239,3 +239,47 @@ impl Drop for ArcSemaphorePermit {
         self.semaphore.add_permits(mem::take(&mut self.permits));
     }
 }
+
+#[cfg(all(test, loom))]
+mod loom_models {
+    use super::*;
+    use crate::primitive::{AtomicUsize, Ordering};
+
+    fn model(preemptions: usize, f: impl Fn() + Sync + Send + 'static) {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(preemptions);
+        model.check(f);
+    }
+
+    #[test]
+    fn loom_semaphore_lets_no_more_in_and_all() {
+        model(2, || {
+            let shared = Arc::new((Semaphore::new(1), AtomicUsize::new(0)));
+            let threads = [(); 2].map(|()| {
+                let shared = Arc::clone(&shared);
+                loom::thread::spawn(move || {
+                    let (semaphore, inside) = &*shared;
+                    let _permit = semaphore.acquire();
+                    assert_eq!(inside.fetch_add(1, Ordering::Relaxed), 0);
+                    inside.fetch_sub(1, Ordering::Relaxed);
+                })
+            });
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+            assert_eq!(shared.0.available_permits(), 1);
+        });
+    }
+
+    #[test]
+    fn loom_semaphore_many_piece_by_piece() {
+        model(3, || {
+            let semaphore = Arc::new(Semaphore::new(0));
+            let other = Arc::clone(&semaphore);
+            let other = loom::thread::spawn(move || other.acquire_many(2).forget());
+            semaphore.add_permits(1);
+            drop(semaphore.try_acquire());
+            semaphore.add_permits(1);
+            other.join().unwrap();
+            assert_eq!(semaphore.available_permits(), 0);
+        });
+    }
+}
