@@ -77,7 +77,7 @@ impl Semaphore {
     /// Waits for `n` permits at once, for no longer than `timeout`.
     pub fn acquire_many_timeout(&self, n: usize, timeout: Duration) -> Option<SemaphorePermit<'_>> {
         let taken = self.try_take(n) || self.take(n, park::deadline_in(timeout));
-        taken.then_some(SemaphorePermit { semaphore: self, permits: n })
+        taken.then(|| SemaphorePermit { semaphore: self, permits: n })
     }
 
     /// A permit, if there is one and nobody waits for it.
@@ -87,7 +87,7 @@ impl Semaphore {
 
     /// `n` permits, if there are so many and nobody waits.
     pub fn try_acquire_many(&self, n: usize) -> Option<SemaphorePermit<'_>> {
-        self.try_take(n).then_some(SemaphorePermit { semaphore: self, permits: n })
+        self.try_take(n).then(|| SemaphorePermit { semaphore: self, permits: n })
     }
 
     /// [`acquire`](Semaphore::acquire), for a permit that may go where the semaphore's borrow can't.
