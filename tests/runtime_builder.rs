@@ -30,7 +30,7 @@ fn bad_stack_sizes_are_refused() {
         (0, "stack"),
         (1, "stack"),
         (4096, "stack"),
-        (64 * 1024 + 1, "multiple"),
+        (64 * 1024 + 1, "whole number of pages"),
         (usize::MAX & !0xfff, "stack"),
         (1 << 60, "stack"),
         (usize::MAX, ""),
