@@ -269,7 +269,7 @@ fn at_once<'a, P: Purpose>(arms: &[Arm<'a>], waiter: Option<Waiter>) -> Option<P
                 let line = P::line(arm.side);
                 arm.link(channel, line, waiter);
                 if line != Line::Observers {
-                    wakeups.append(&mut channel.notify());
+                    wakeups.extend(channel.notify().into_iter().flat_map(|others| *others));
                 }
             });
         }

@@ -3,7 +3,7 @@
 use super::error::{RecvTimeoutError, SendError};
 use super::promise::{Collected, Ticket};
 use super::source::Source;
-use super::state::{Found, Line, Note, Refused, Selectable, Side, Slot, State, Token};
+use super::state::{Found, Line, Note, Refused, Selectable, Side, Slot, State, Token, fire_all};
 use crate::cancel;
 use crate::control::Outcome;
 use crate::lock::{Guard, Lock};
@@ -162,18 +162,21 @@ impl<T> Shared<T> {
             }
             let observers = state.notify();
             drop(state);
-            observers.into_iter().for_each(|observer| observer.fire());
+            if let Some(observers) = observers {
+                fire_all(observers);
+            }
             true
         })
         .expect("never withdrawn");
         // It is still held if the task was cancelled before it could publish.
         drop(state);
-        let Some(node) = node else { return (outcome, Note::Waiting) };
-        if outcome != Outcome::Woken {
-            // SAFETY: it was pushed to this line.
-            unsafe { self.lock().line(line).remove(&node) };
+        if outcome != Outcome::Woken
+            && let Some(node) = &node
+        {
+            // SAFETY: it was pushed to this line, and has not moved.
+            unsafe { self.lock().line(line).remove(node) };
         }
-        (outcome, node.into_payload().note)
+        (outcome, node.map_or(Note::Waiting, |node| node.into_payload().note))
     }
 
     /// Sends, with the lock held already.
@@ -294,7 +297,7 @@ impl<T> Shared<T> {
             }
             // SAFETY: a null place is none.
             let wait = || unsafe { self.wait(Reason::Receive, None, state, Line::Settlers, std::ptr::null_mut()) };
-            cancel::shielded(wait);
+            let _ = cancel::shielded(wait);
         }
     }
 

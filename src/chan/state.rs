@@ -90,12 +90,14 @@ pub(super) enum Token {
     Disconnected,
 }
 
-/// Those to be woken once the lock is free.
+/// Those to be woken once the lock is free: mostly one, the peer. One word where there are no others.
 #[must_use]
 pub(super) struct Wakes {
     peer: Option<Wakeup>,
-    others: Vec<Wakeup>,
+    others: Others,
 }
+
+pub(super) type Others = Option<Box<Vec<Wakeup>>>;
 
 impl Wakes {
     #[inline]
@@ -103,10 +105,16 @@ impl Wakes {
         if let Some(peer) = self.peer {
             peer.fire();
         }
-        for other in self.others {
-            other.fire();
+        if let Some(others) = self.others {
+            fire_all(others);
         }
     }
+}
+
+#[cold]
+#[allow(clippy::box_collection, clippy::vec_box)]
+pub(super) fn fire_all(others: Box<Vec<Wakeup>>) {
+    others.into_iter().for_each(Wakeup::fire);
 }
 
 /// Why a message was not taken.
@@ -204,7 +212,7 @@ impl<T> State<T> {
                     self.queue.push(message);
                     self.claimed += 1;
                 }
-                Ok(Wakes { peer: Some(peer), others: Vec::new() })
+                Ok(Wakes { peer: Some(peer), others: None })
             }
             Err(message) if self.has_room() => {
                 self.queue.push(message);
@@ -225,7 +233,7 @@ impl<T> State<T> {
         if self.capacity == 0
             && let Some((message, peer)) = self.take_sender(Note::Promised(self.promises.upcoming()))
         {
-            let wakes = Wakes { peer: Some(peer), others: Vec::new() };
+            let wakes = Wakes { peer: Some(peer), others: None };
             return match message {
                 Some(message) => Found::Message(message, wakes),
                 None => Found::Promise(self.promises.open(), wakes),
@@ -233,7 +241,7 @@ impl<T> State<T> {
         }
         if let Some(due) = self.take_due() {
             let message = self.instant(due);
-            return Found::Message(message, Wakes { peer: None, others: Vec::new() });
+            return Found::Message(message, Wakes { peer: None, others: None });
         }
         if self.disconnected { Found::Disconnected } else { Found::Nothing }
     }
@@ -326,12 +334,14 @@ impl<T> State<T> {
 
     /// Restores the invariants about those who wait, after a reservation was used or given back.
     fn settle(&mut self) -> Wakes {
-        let mut others = Vec::new();
-        while let Some(wakeup) = self.feed().or_else(|| self.admit()) {
-            others.push(wakeup);
+        let peer = self.feed().or_else(|| self.admit());
+        let mut others = self.notify();
+        if peer.is_some() {
+            while let Some(wakeup) = self.feed().or_else(|| self.admit()) {
+                others.get_or_insert_default().push(wakeup);
+            }
         }
-        others.extend(self.notify());
-        Wakes { peer: None, others }
+        Wakes { peer, others }
     }
 
     /// Sends with the room that was granted.
@@ -368,14 +378,14 @@ impl<T> State<T> {
     }
 
     fn wake_settlers(&mut self) -> Wakes {
-        Wakes { peer: None, others: self.settlers.take_all() }
+        Wakes { peer: None, others: take_all(&mut self.settlers) }
     }
 
     /// The receiver of a promise has gone.
     pub(super) fn forsake(&mut self, ticket: Ticket) -> Wakes {
         match self.promises.forsake(ticket) {
             Some(message) => self.return_message(message),
-            None => Wakes { peer: None, others: Vec::new() },
+            None => Wakes { peer: None, others: None },
         }
     }
 
@@ -392,13 +402,15 @@ impl<T> State<T> {
             Side::Send => &mut self.receivers,
             Side::Receive => &mut self.senders,
         };
-        let mut others = Vec::new();
+        let mut others = Others::None;
         while let Some(((), wakeup)) =
             line.take(None, |slot| slot.note = Note::Disconnected, |slot, ()| slot.note = Note::Waiting)
         {
-            others.push(wakeup);
+            others.get_or_insert_default().push(wakeup);
         }
-        others.extend(self.notify());
+        if let Some(observers) = self.notify() {
+            others.get_or_insert_default().extend(*observers);
+        }
         let messages = (gone == Side::Receive).then(|| std::mem::replace(&mut self.queue, Fifo::new()));
         (Wakes { peer: None, others }, messages)
     }
@@ -418,6 +430,11 @@ impl<T> State<T> {
     }
 }
 
+#[cold]
+fn take_all(line: &mut WaitQueue<Slot>) -> Others {
+    Some(Box::new(line.take_all()))
+}
+
 /// What `select` needs of a channel, whatever the channel carries.
 pub(super) trait Selectable {
     /// Chooses the operation if it is ready: reserves what completes it.
@@ -430,7 +447,7 @@ pub(super) trait Selectable {
     fn due(&self) -> Option<Instant>;
     fn line(&mut self, line: Line) -> &mut WaitQueue<Slot>;
     /// Claims the observers, because something changed.
-    fn notify(&mut self) -> Vec<Wakeup>;
+    fn notify(&mut self) -> Others;
 }
 
 impl<T> Selectable for State<T> {
@@ -501,7 +518,7 @@ impl<T> Selectable for State<T> {
                 }
                 self.settle()
             }
-            (Token::Disconnected, _) => Wakes { peer: None, others: Vec::new() },
+            (Token::Disconnected, _) => Wakes { peer: None, others: None },
         }
     }
 
@@ -519,7 +536,7 @@ impl<T> Selectable for State<T> {
     }
 
     #[inline]
-    fn notify(&mut self) -> Vec<Wakeup> {
-        if self.observers.is_empty() { Vec::new() } else { self.observers.take_all() }
+    fn notify(&mut self) -> Others {
+        if self.observers.is_empty() { None } else { take_all(&mut self.observers) }
     }
 }

@@ -143,7 +143,7 @@ impl Worker {
         let turn = shared.turn.load(Ordering::Relaxed);
         match self.nap.sighting.get() {
             Some(seen) if seen.victim == victim && seen.task == task && seen.turn == turn => {
-                (now.saturating_duration_since(seen.at) >= SLOT_MOMENT).then(|| shared.slot.take()).flatten()
+                (now.saturating_duration_since(seen.at) >= SLOT_MOMENT).then(|| shared.slot.steal()).flatten()
             }
             _ => {
                 self.nap.sighting.set(Some(Sighting { victim, task, turn, at: now }));
