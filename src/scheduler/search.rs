@@ -156,7 +156,8 @@ impl Worker {
     fn sleep(&self) -> bool {
         let scheduler = &*self.scheduler;
         let mut woken = self.woken.take();
-        if !self.work_in_sight() {
+        let in_sight = self.work_in_sight();
+        if !in_sight {
             let napping = !scheduler.idle.all_sleep()
                 // Relaxed: a hint; that two nap, or none for a moment, does no harm.
                 && scheduler.napping.compare_exchange(false, true, Ordering::Relaxed, Ordering::Relaxed).is_ok();
@@ -171,7 +172,7 @@ impl Worker {
                 self.look_after_timers(&mut woken);
             }
         }
-        let searching = !scheduler.idle.get_up(self.index());
+        let searching = scheduler.idle.get_up(self.index(), in_sight);
         if !woken.is_empty() {
             self.watch_poller();
         }

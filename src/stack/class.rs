@@ -89,9 +89,9 @@ mod tests {
     fn smallest_class_that_holds() {
         let page = super::super::memory::page_size();
         let size = |size| class_for(size).unwrap().size();
-        assert_eq!(size(64 << 10), 64 << 10);
-        assert_eq!(size((64 << 10) + page), 128 << 10);
         assert_eq!(size(128 << 10), 128 << 10);
+        assert_eq!(size((128 << 10) + page), 256 << 10);
+        assert_eq!(size(256 << 10), 256 << 10);
         assert_eq!(size(MAX_STACK_SIZE), MAX_STACK_SIZE);
         assert_eq!(MAX_STACK_SIZE, 1 << 30);
         assert_eq!(class_for(DEFAULT_STACK_SIZE).unwrap(), Class::DEFAULT);
