@@ -115,6 +115,10 @@ pub struct Runtime {
     scheduler: Option<Arc<Scheduler>>,
 }
 
+// A panic stops at its task's base, and leaves the runtime as it was.
+impl panic::UnwindSafe for Runtime {}
+impl panic::RefUnwindSafe for Runtime {}
+
 impl Runtime {
     /// A [`Builder`].
     pub fn builder() -> Builder {

@@ -30,7 +30,7 @@ fn bad_stack_sizes_are_refused() {
         (0, "stack"),
         (1, "stack"),
         (4096, "stack"),
-        (64 * 1024 + 1, "multiple"),
+        (64 * 1024 + 1, "whole number of pages"),
         (usize::MAX & !0xfff, "stack"),
         (1 << 60, "stack"),
         (usize::MAX, ""),
@@ -94,4 +94,23 @@ fn a_builder_is_a_value() {
 fn a_runtimes_stack_size_is_its_tasks() {
     let runtime = Builder::new().workers(1).stack_size(8 << 20).build().expect("a runtime");
     assert!(runtime.run(|| common::use_stack(7 << 20)) >= 7 << 20);
+}
+
+#[test]
+fn the_smallest_stack_is_enough_for_the_scheduler() {
+    let runtime = Builder::new().workers(4).stack_size(16 << 10).build().expect("a runtime");
+    for _ in 0..20 {
+        std::thread::sleep(std::time::Duration::from_micros(500));
+        let handles: Vec<_> = (0..100_u64)
+            .map(|i| {
+                runtime.spawn(move || {
+                    throng::task::yield_now();
+                    throng::task::sleep(std::time::Duration::from_micros(i));
+                    let child = throng::spawn(move || i);
+                    child.join().expect("no panic")
+                })
+            })
+            .collect();
+        assert_eq!(handles.into_iter().map(|handle| handle.join().expect("no panic")).sum::<u64>(), 4950);
+    }
 }

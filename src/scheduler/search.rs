@@ -171,7 +171,8 @@ impl Worker {
     fn sleep(&self) -> bool {
         let scheduler = &*self.scheduler;
         let mut woken = self.woken.take();
-        if !self.has_to_stay_up() {
+        let in_sight = self.has_to_stay_up();
+        if !in_sight {
             let nap = self.nap();
             let deadline = self.deadline(nap).into_iter().chain(self.trim()).min();
             self.note_run();
@@ -184,7 +185,7 @@ impl Worker {
                 self.look_after_timers(&mut woken);
             }
         }
-        let searching = !scheduler.idle.get_up(self.index());
+        let searching = scheduler.idle.get_up(self.index(), in_sight);
         if !woken.is_empty() {
             self.watch_poller();
         }

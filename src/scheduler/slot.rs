@@ -123,3 +123,100 @@ impl NextSlot {
         self.task.load(Ordering::Relaxed)
     }
 }
+
+#[cfg(all(test, loom))]
+mod models {
+    use super::*;
+    use crate::primitive::TrackedCell;
+    use loom::thread;
+    use std::sync::Arc;
+
+    /// What stands for tasks: cells whose address goes through the slot, and whose content loom watches.
+    struct Stage {
+        slot: NextSlot,
+        tasks: [TrackedCell<u32>; 3],
+    }
+
+    // SAFETY: that the cells are used by one thread at a time is what loom checks.
+    unsafe impl Sync for Stage {}
+    // SAFETY: as above.
+    unsafe impl Send for Stage {}
+
+    impl Stage {
+        fn new() -> Arc<Stage> {
+            Arc::new(Stage { slot: NextSlot::new(), tasks: [0, 0, 0].map(TrackedCell::new) })
+        }
+
+        fn task(&self, index: usize) -> NonNull<Header> {
+            // Never followed as a header.
+            NonNull::from(&self.tasks[index]).cast()
+        }
+
+        /// Uses a task as its one owner does.
+        fn touch(&self, task: NonNull<Header>) {
+            // SAFETY: it is one of `tasks`; loom checks that nobody else uses it.
+            unsafe { task.cast::<TrackedCell<u32>>().as_ref().with_mut(|count| *count += 1) }
+        }
+
+        fn count(&self, taken: Option<NonNull<Header>>) -> u32 {
+            taken.map_or(0, |task| {
+                self.touch(task);
+                1
+            })
+        }
+
+        fn take(&self) -> u32 {
+            self.count(self.slot.take())
+        }
+
+        fn steal(&self) -> u32 {
+            self.count(self.slot.steal())
+        }
+    }
+
+    /// Every interleaving with at most three preemptions.
+    fn bounded(f: impl Fn() + Send + Sync + 'static) {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(f);
+    }
+
+    #[test]
+    fn each_task_comes_out_once_whoever_takes_it() {
+        bounded(|| {
+            let stage = Stage::new();
+            let thief = thread::spawn({
+                let stage = Arc::clone(&stage);
+                move || stage.steal() + stage.steal()
+            });
+            let mut mine = 0;
+            for index in 0..2 {
+                let task = stage.task(index);
+                stage.touch(task);
+                if let Some(displaced) = stage.slot.put(task) {
+                    stage.touch(displaced);
+                    mine += 1;
+                }
+            }
+            mine += stage.take();
+            assert_eq!(mine + thief.join().unwrap() + stage.take(), 2);
+            assert!(stage.slot.peek().is_null());
+        });
+    }
+
+    #[test]
+    fn two_thieves_do_not_share() {
+        bounded(|| {
+            let stage = Stage::new();
+            let task = stage.task(0);
+            stage.touch(task);
+            assert!(stage.slot.put(task).is_none());
+            let thieves = [(); 2].map(|()| {
+                let stage = Arc::clone(&stage);
+                thread::spawn(move || stage.steal())
+            });
+            let stolen: u32 = thieves.map(|thief| thief.join().unwrap()).iter().sum();
+            assert_eq!(stolen + stage.take(), 1);
+        });
+    }
+}

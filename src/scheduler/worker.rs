@@ -118,6 +118,8 @@ pub(super) fn main(scheduler: Arc<Scheduler>, index: usize, queue: Deque<Runnabl
     };
     let _alternate_stack = AlternateStack::ensure();
     worker.shared().sleep.settle();
+    // The queues' collector sets its thread-local up at the first theft, which takes more stack than the smallest task's.
+    let _ = worker.shared().stealer.steal();
     // SAFETY: the worker outlives its thread's use of it, which ends below.
     unsafe { current::set_context(&raw const worker.context) };
     let fiber = worker.fresh_fiber(worker.scheduler.default_class);

@@ -33,21 +33,20 @@ pub(crate) fn with_workers(f: impl Fn(&Runtime, &Random)) {
     }
 }
 
-/// A generator of the tests' own: xorshift.
-#[derive(Clone)]
-pub(crate) struct Random(std::cell::Cell<u64>);
+/// A generator of the tests' own: xorshift. Atomic only to be shared.
+pub(crate) struct Random(std::sync::atomic::AtomicU64);
 
 impl Random {
     pub(crate) fn new(seed: u64) -> Random {
-        Random(std::cell::Cell::new(seed | 1))
+        Random(std::sync::atomic::AtomicU64::new(seed | 1))
     }
 
     pub(crate) fn next(&self) -> u64 {
-        let mut x = self.0.get();
+        let mut x = self.0.load(std::sync::atomic::Ordering::Relaxed);
         x ^= x << 13;
         x ^= x >> 7;
         x ^= x << 17;
-        self.0.set(x);
+        self.0.store(x, std::sync::atomic::Ordering::Relaxed);
         x.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
