@@ -1,8 +1,6 @@
 //! Choosing among operations at run time, and completing the one that was chosen.
 
-use super::error::{
-    ReadyTimeoutError, RecvError, SelectTimeoutError, SendError, TryReadyError, TrySelectError,
-};
+use super::error::{ReadyTimeoutError, RecvError, SelectTimeoutError, SendError, TryReadyError, TrySelectError};
 use super::receiver::Receiver;
 use super::selector::{self, Arm, Chosen};
 use super::sender::Sender;
