@@ -112,7 +112,7 @@ impl Wakes {
 }
 
 #[cold]
-#[allow(clippy::boxed_local)] // as it is kept
+#[allow(clippy::boxed_local, clippy::box_collection)] // as it is kept
 pub(super) fn fire_all(others: Box<Vec<Wakeup>>) {
     others.into_iter().for_each(Wakeup::fire);
 }
