@@ -5,6 +5,8 @@ mod error;
 mod fifo;
 mod iter;
 mod macros;
+#[cfg(all(test, loom))]
+mod models;
 mod promise;
 #[allow(unsafe_code)]
 mod receiver;

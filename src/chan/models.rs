@@ -1,0 +1,62 @@
+//! Every interleaving of a disconnection with a send and a receive, and of a hand-over; run under loom.
+
+use super::{Receiver, Sender, bounded};
+use loom::thread;
+
+fn model(f: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(f);
+}
+
+fn pair(capacity: usize) -> (Sender<u32>, Receiver<u32>) {
+    bounded(capacity)
+}
+
+/// The race of a receiver that is about to wait against the last sender's going: it would sleep for ever.
+#[test]
+fn closing_wakes_a_receiver() {
+    model(|| {
+        let (sender, receiver) = pair(0);
+        let receiving = thread::spawn(move || assert!(receiver.recv().is_err()));
+        drop(sender);
+        receiving.join().unwrap();
+    });
+}
+
+/// The same on the other side; the message comes back.
+#[test]
+fn closing_wakes_a_sender_and_returns_its_message() {
+    model(|| {
+        let (sender, receiver) = pair(0);
+        let sending = thread::spawn(move || assert_eq!(sender.send(7).unwrap_err().into_inner(), 7));
+        drop(receiver);
+        sending.join().unwrap();
+    });
+}
+
+/// A message is handed over once, whoever comes first, and what was sent before the close is received after it.
+#[test]
+fn a_message_sent_before_the_close_is_received() {
+    for capacity in [0, 1] {
+        model(move || {
+            let (sender, receiver) = pair(capacity);
+            let sending = thread::spawn(move || sender.send(7).unwrap());
+            assert_eq!(receiver.recv(), Ok(7));
+            assert!(receiver.recv().is_err());
+            sending.join().unwrap();
+        });
+    }
+}
+
+/// A full channel: the sender that waits for room is let in by the receiver that makes it.
+#[test]
+fn room_is_not_missed() {
+    model(|| {
+        let (sender, receiver) = pair(1);
+        sender.send(1).unwrap();
+        let sending = thread::spawn(move || sender.send(2).unwrap());
+        assert_eq!((receiver.recv(), receiver.recv()), (Ok(1), Ok(2)));
+        sending.join().unwrap();
+    });
+}
