@@ -1,4 +1,4 @@
-//! A crawler: a task for each link, a set of what has been seen, a channel that bounds how many fetch at once. The site is one
+//! A crawler: a task for each link, a set of what has been seen, a semaphore for how many fetch at once. The site is one
 //! that the example serves itself, over loopback sockets.
 //!
 //! ```sh
@@ -8,11 +8,10 @@
 use std::collections::HashSet;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use throng::chan::{Receiver, Sender, bounded};
 use throng::net::{TcpListener, TcpStream};
+use throng::sync::{Mutex, Semaphore};
 use throng::{Scope, task};
 
 const PAGES: usize = 500;
@@ -33,7 +32,7 @@ fn main() -> io::Result<()> {
         let crawl = Crawl {
             address,
             seen: Mutex::new(HashSet::from(["/0".to_owned()])),
-            slots: bounded(AT_ONCE),
+            slots: Semaphore::new(AT_ONCE),
             fetched: AtomicUsize::new(0),
             dead: Mutex::new(Vec::new()),
         };
@@ -43,7 +42,7 @@ fn main() -> io::Result<()> {
         let fetched = crawl.fetched.into_inner();
         println!("{fetched} pages in {} ms, {AT_ONCE} at once", start.elapsed().as_millis());
         println!("one after the other: {} ms at least", (LATENCY * fetched as u32).as_millis());
-        println!("dead links: {:?}", crawl.dead.into_inner().unwrap());
+        println!("dead links: {:?}", crawl.dead.into_inner());
         Ok(())
     })
 }
@@ -51,22 +50,21 @@ fn main() -> io::Result<()> {
 struct Crawl {
     address: SocketAddr,
     seen: Mutex<HashSet<String>>,
-    /// A channel with room for so many messages is a semaphore.
-    slots: (Sender<()>, Receiver<()>),
+    slots: Semaphore,
     fetched: AtomicUsize,
     dead: Mutex<Vec<String>>,
 }
 
 impl Crawl {
     fn visit<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, path: String) {
-        let (taken, free) = &self.slots;
-        taken.send(()).expect("both ends are here");
-        let page = fetch(self.address, &path);
-        free.recv().expect("both ends are here");
-        let Ok(page) = page else { return self.dead.lock().unwrap().push(path) };
+        let page = {
+            let _slot = self.slots.acquire();
+            fetch(self.address, &path)
+        };
+        let Ok(page) = page else { return self.dead.lock().push(path) };
         self.fetched.fetch_add(1, Ordering::Relaxed);
         for link in page.lines() {
-            if self.seen.lock().unwrap().insert(link.to_owned()) {
+            if self.seen.lock().insert(link.to_owned()) {
                 let link = link.to_owned();
                 scope.spawn(move || self.visit(scope, link));
             }

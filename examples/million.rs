@@ -9,9 +9,8 @@
 
 use std::env;
 use std::fs;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+use throng::sync::WaitGroup;
 use throng::task;
 
 fn main() {
@@ -22,21 +21,19 @@ fn main() {
     };
     throng::run(|| {
         let before = Memory::now();
-        let arrived = Arc::new(AtomicUsize::new(0));
+        let arrived = WaitGroup::new();
 
         let start = Instant::now();
         let tasks: Vec<_> = (0..count)
             .map(|_| {
-                let arrived = Arc::clone(&arrived);
+                let arrived = arrived.clone();
                 throng::spawn(move || {
-                    arrived.fetch_add(1, Ordering::Relaxed);
+                    drop(arrived);
                     task::park();
                 })
             })
             .collect();
-        while arrived.load(Ordering::Relaxed) < count {
-            task::sleep(Duration::from_millis(1));
-        }
+        arrived.wait();
         report("spawned and parked", count, start.elapsed());
 
         let memory = Memory::now();

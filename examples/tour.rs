@@ -6,17 +6,17 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
-use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 use throng::chan::{bounded, tick, unbounded};
 use throng::net::{TcpListener, TcpStream};
+use throng::sync::Mutex;
 use throng::{select, task};
 
 fn main() -> io::Result<()> {
     let start = Instant::now();
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    println!("Throng, on {cores} kernel threads, one a core");
+    println!("Throng, with a worker for each core: {cores}");
     throng::run(|| {
         tasks();
         channels();
@@ -94,15 +94,15 @@ fn channels() {
 }
 
 fn stealing() {
-    const N: u32 = 36;
-    println!("\n3. Work that spreads by itself: fib({N}), forked by one task, stolen by idle workers");
+    const N: u32 = 38;
+    println!("\n3. Work that spreads by itself: fib({N}), forked by one task, stolen by whoever is idle");
     fn sequential(n: u32) -> u64 {
         if n < 2 { n.into() } else { sequential(n - 1) + sequential(n - 2) }
     }
     fn forked(n: u32, ran: &Mutex<BTreeMap<String, usize>>) -> u64 {
         if n <= 18 {
             let worker = thread::current().name().unwrap_or("a thread without a name").to_owned();
-            *ran.lock().unwrap().entry(worker).or_default() += 1;
+            *ran.lock().entry(worker).or_default() += 1;
             return sequential(n);
         }
         throng::scope(|s| {
@@ -119,7 +119,7 @@ fn stealing() {
     assert_eq!(forked(N, &ran), expected);
     let together = start.elapsed();
     println!("   one task: {} ms; forked: {} ms", alone.as_millis(), together.as_millis());
-    let ran = ran.into_inner().unwrap();
+    let ran = ran.into_inner();
     let total: usize = ran.values().sum();
     for (worker, leaves) in ran {
         println!("   {worker:<12} {leaves:>6} tasks ran here {}", "#".repeat(40 * leaves / total));
@@ -153,7 +153,7 @@ fn timers() {
     }
     delays.sort_unstable();
     let (median, worst) = (delays[COUNT / 2], delays[COUNT - 1]);
-    println!("   {:>7} have woken: late by {median:.1?} in the middle, {worst:.1?} at most", delays.len());
+    println!("   {:>7} have woken, late by {median:.1?} (median), by {worst:.1?} at most", delays.len());
 }
 
 fn sockets() -> io::Result<()> {

@@ -4,8 +4,8 @@
 //! cargo run --example worker_pool
 //! ```
 //!
-//! Tasks are so cheap that a pool isn't needed to save them. It is one way to bound how much is done at once; the
-//! `crawler` example shows another.
+//! Tasks are so cheap that a pool isn't needed to save them. It is one way to bound how much is done at once; a
+//! `Semaphore` is another, which the `crawler` example shows.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;

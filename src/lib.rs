@@ -87,12 +87,14 @@
 //! | [`chan`] | channels, bounded and unbounded, timers that are channels, [`Select`](chan::Select) | `crossbeam-channel` |
 //! | [`sync`] | locks, condition variables, wait groups, semaphores, barriers, lazy values | `parking_lot`, [`std::sync`] |
 //! | [`net`] | TCP, UDP and Unix sockets, name look-up | [`std::net`], [`std::os::unix::net`] |
+//! | [`future`] | [`block_on`](future::block_on): awaiting in plain code | |
 //! | [`cancel`] | what a cancelled task ends with | |
 //! | [`runtime`] | runtimes of one's own, with as many workers as one likes | |
 //!
 //! A program moves over from the model by changing its `use` lines; each item says what differs. Tasks and kernel
 //! threads mix at will: either end of a channel, either side of a lock or a socket may be a task or a plain
-//! [`std::thread`]. A [`JoinHandle`] is also a [`Future`], for code on an async executor.
+//! [`std::thread`]. A [`JoinHandle`] is also a [`Future`], for code on an async executor, and [`future::block_on`] is the
+//! way back.
 //!
 //! # Workers
 //! A worker is a kernel thread that runs tasks: by default there are as many as [`std::thread::available_parallelism`]
@@ -144,7 +146,6 @@
 //!
 //! # Platforms
 //! Linux on x86-64 and AArch64.
-#![allow(dead_code, unused_imports)] // while the house is being built
 
 #[allow(unsafe_code)]
 mod arch;
@@ -166,6 +167,8 @@ mod join;
 mod lock;
 pub mod net;
 mod netpoll;
+#[allow(unsafe_code)]
+mod overflow;
 #[allow(unsafe_code)]
 mod park;
 mod primitive;

@@ -53,15 +53,6 @@ impl<T: ?Sized> Lock<T> {
     }
 
     #[inline]
-    pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
-        // Acquire: as in `lock`.
-        match self.held.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed) {
-            Ok(_) => Some(self.guard()),
-            Err(_) => None,
-        }
-    }
-
-    #[inline]
     fn guard(&self) -> Guard<'_, T> {
         // A write access for loom's race detector, which then checks the orderings above.
         #[cfg(loom)]

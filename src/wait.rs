@@ -70,13 +70,28 @@ impl Waiter {
     ///
     /// # Safety
     /// The participant is still in the wait, or held in it by a lock that it must take before it leaves.
+    #[inline]
     pub(crate) unsafe fn claim(self, outcome: Outcome) -> Option<Wakeup> {
-        // SAFETY (each arm): the caller vouches that the participant is there until the claim.
         match self.who {
+            // SAFETY: the caller vouches that the participant is there until the claim.
             Who::Task(task) => match unsafe { task.as_ref() }.state.claim(self.epoch, outcome)? {
                 Claimed::Parked => Some(Wakeup(Wake::Task(task))),
                 Claimed::OnStack => Some(Wakeup(Wake::Nothing)),
             },
+            // SAFETY: as above.
+            _ => unsafe { self.claim_other(outcome) },
+        }
+    }
+
+    /// `claim`, of what is no task.
+    ///
+    /// # Safety
+    /// As for `claim`.
+    #[cold]
+    unsafe fn claim_other(self, outcome: Outcome) -> Option<Wakeup> {
+        // SAFETY (each arm): as in `claim`.
+        match self.who {
+            Who::Task(_) => unreachable!("a task was claimed above"),
             Who::Thread(parker) => {
                 let parker = unsafe { parker.as_ref() };
                 let thread = parker.thread.clone();
@@ -255,7 +270,7 @@ impl<P> WaitQueue<P> {
 
     /// Unlinks the oldest waiter that can be claimed, and claims it. `give` is called with its payload before the claim,
     /// and `undo` with what it returned when the claim fails; the next one is tried then. `not` is passed over.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take<R>(
         &mut self,
         not: Option<Waiter>,

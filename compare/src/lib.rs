@@ -23,7 +23,6 @@ mod on_tokio;
 pub mod programs;
 mod runtime;
 mod stackful;
-mod stand_in;
 pub mod switch;
 mod work;
 

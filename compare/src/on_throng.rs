@@ -8,11 +8,11 @@ use throng::JoinHandle;
 use throng::chan::{self, Receiver, Sender};
 use throng::net::{TcpListener, TcpStream};
 use throng::runtime::Runtime;
+use throng::sync::{Mutex, WaitGroup};
 use throng::task;
 
 use crate::WORKERS;
 use crate::stackful::{Receive, Stackful, Transmit};
-use crate::stand_in::{Mutex, WaitGroup};
 
 static RUNTIME: LazyLock<Runtime> =
     LazyLock::new(|| Runtime::builder().workers(WORKERS).build().expect("threads can be had"));

@@ -176,7 +176,9 @@ impl<T> Shared<T> {
             // SAFETY: it was pushed to this line, and has not moved.
             unsafe { self.lock().line(line).remove(node) };
         }
-        (outcome, node.map_or(Note::Waiting, |node| node.into_payload().note))
+        // SAFETY: it has been unlinked, by its waker or just now.
+        let note = node.as_ref().map_or(Note::Waiting, |node| unsafe { node.payload() }.note);
+        (outcome, note)
     }
 
     /// Sends, with the lock held already.

@@ -202,6 +202,7 @@ impl<T> State<T> {
     }
 
     /// Sends: to one who waits, or into the queue.
+    #[inline(always)]
     pub(super) fn send(&mut self, message: T) -> Result<Wakes, Refused<T>> {
         if self.disconnected {
             return Err(Refused::Disconnected(message));
@@ -223,6 +224,7 @@ impl<T> State<T> {
     }
 
     /// Receives: from the queue, or from one who waits.
+    #[inline(always)]
     pub(super) fn receive(&mut self) -> Found<T> {
         if self.has_message()
             && let Some(message) = self.queue.pop()
@@ -248,6 +250,7 @@ impl<T> State<T> {
 
     /// Claims a receiver, and moves the message to its place. One that has no place is granted a message, and the
     /// message is returned: the caller puts it into the queue and counts it as claimed.
+    #[inline]
     fn hand_over(&mut self, message: T) -> Result<(Option<T>, Wakeup), T> {
         let message = Cell::new(Some(message));
         let taken = self.receivers.take(
@@ -276,6 +279,7 @@ impl<T> State<T> {
     }
 
     /// Claims a sender, and moves the message out of its place. One that has no place is left the note `reservation`.
+    #[inline]
     fn take_sender(&mut self, reservation: Note) -> Option<(Option<T>, Wakeup)> {
         self.senders.take(
             None,

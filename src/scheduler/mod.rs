@@ -31,7 +31,7 @@ use crate::current;
 use crate::lock::Lock;
 use crate::netpoll::Netpoll;
 use crate::park::{Reason, wait_in};
-use crate::primitive::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
+use crate::primitive::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 use crate::stack::{self, Class};
 use crate::timer::Timers;
 use crate::wait::{WaitQueue, Wakeup};
@@ -89,8 +89,8 @@ pub(crate) struct Scheduler {
     netpoll: Arc<Netpoll>,
     registry: Registry,
     default_class: Class,
-    /// Whether one of the sleepers sleeps for a moment only, to look after those that work. Relaxed: a hint.
-    napping: AtomicBool,
+    /// How many of the sleepers sleep for a moment only; see `search.rs`.
+    naps: AtomicU32,
     phase: AtomicU8,
     /// When idle memory is to be looked after next; see `search.rs`.
     next_trim: Lock<Instant>,
@@ -126,7 +126,7 @@ impl Scheduler {
             netpoll,
             registry: Registry::new(workers),
             default_class,
-            napping: AtomicBool::new(false),
+            naps: AtomicU32::new(0),
             phase: AtomicU8::new(RUNNING),
             next_trim: Lock::new(start),
             spawned_outside: AtomicU64::new(0),
@@ -196,18 +196,11 @@ impl Scheduler {
         self.local().is_some()
     }
 
-    /// Makes sure of room for a task's stack. Every admitted task is launched, or given back by `dismiss`.
+    /// Makes sure of room for a task's stack. Every admitted task is launched.
     pub(crate) fn admit(&self, class: Class) -> io::Result<()> {
         match self.local() {
             Some(worker) if class == self.default_class => worker.take_credit(),
             _ => stack::reserve(class, 1),
-        }
-    }
-
-    pub(crate) fn dismiss(&self, class: Class) {
-        match self.local() {
-            Some(worker) if class == self.default_class => worker.return_credit(),
-            _ => stack::release(class, 1),
         }
     }
 
@@ -236,6 +229,14 @@ impl Scheduler {
     fn notify(&self) {
         if let Some(index) = self.idle.choose() {
             self.wake(index);
+        }
+    }
+
+    /// Work has been put into the caller's own queue: likewise, unless somebody looks at it soon anyway.
+    #[inline]
+    fn notify_local(&self) {
+        if !search::naps_shortly(&self.naps) {
+            self.notify();
         }
     }
 

@@ -32,6 +32,7 @@ use crate::control::{Context, Header, Leave, Outcome};
 use crate::current;
 use crate::fiber::Fiber;
 use crate::netpoll::Wait;
+use crate::overflow::AlternateStack;
 use crate::primitive::Ordering;
 use crate::rng::Rng;
 use crate::stack::{self, Class, Stack};
@@ -115,6 +116,7 @@ pub(super) fn main(scheduler: Arc<Scheduler>, index: usize, queue: Deque<Runnabl
         home: Fiber::of_thread(),
         scheduler,
     };
+    let _alternate_stack = AlternateStack::ensure();
     worker.shared().sleep.settle();
     // The queues' collector sets its thread-local up at the first theft, which takes more stack than the smallest task's.
     let _ = worker.shared().stealer.steal();
@@ -281,7 +283,7 @@ impl Worker {
             self.queue.push(Runnable(task));
         } else if let Some(displaced) = self.shared().slot.put(task) {
             self.queue.push(Runnable(displaced));
-            self.scheduler.notify();
+            self.scheduler.notify_local();
         }
     }
 
@@ -294,11 +296,11 @@ impl Worker {
         match shared.slot.put(task) {
             Some(displaced) => {
                 self.queue.push(Runnable(displaced));
-                self.scheduler.notify();
+                self.scheduler.notify_local();
             }
             // The spawner may go on for long without waiting, so somebody should look after its slot: one that naps does.
             // A sleeper missed for want of a fence is got up by the next spawn.
-            None if !self.scheduler.napping.load(Ordering::Relaxed) => self.call_for_nap(),
+            None if self.scheduler.naps.load(Ordering::Relaxed) == 0 => self.call_for_nap(),
             None => {}
         }
     }
@@ -430,7 +432,7 @@ impl Worker {
             woken.drain(..).for_each(Wakeup::fire);
             self.in_bulk.set(false);
             if self.queue.len() > 1 {
-                self.scheduler.notify();
+                self.scheduler.notify_local();
             }
         }
         self.woken.set(woken);

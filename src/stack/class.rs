@@ -32,9 +32,6 @@ pub(crate) struct Class(u8);
 impl Class {
     pub(crate) const COUNT: usize = 17;
 
-    /// The class of [`DEFAULT_STACK_SIZE`].
-    pub(crate) const DEFAULT: Class = Class::holding(DEFAULT_STACK_SIZE);
-
     /// The smallest class of at least `size` bytes, which must not exceed [`MAX_STACK_SIZE`].
     const fn holding(size: usize) -> Class {
         let class = size.div_ceil(MIN_STACK_SIZE).next_power_of_two().trailing_zeros();
@@ -94,7 +91,7 @@ mod tests {
         assert_eq!(size(256 << 10), 256 << 10);
         assert_eq!(size(MAX_STACK_SIZE), MAX_STACK_SIZE);
         assert_eq!(MAX_STACK_SIZE, 1 << 30);
-        assert_eq!(class_for(DEFAULT_STACK_SIZE).unwrap(), Class::DEFAULT);
+        assert_eq!(class_for(DEFAULT_STACK_SIZE).unwrap(), Class::holding(DEFAULT_STACK_SIZE));
         if page <= 4096 {
             assert_eq!(size(MIN_STACK_SIZE), LEAST_GIVEN);
             assert_eq!(size(20 << 10), LEAST_GIVEN.max(32 << 10));

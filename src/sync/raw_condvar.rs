@@ -24,8 +24,7 @@ use super::raw_mutex::RawMutex;
 use crate::cancel;
 use crate::control::Outcome;
 use crate::lock::Lock;
-use crate::park::{Reason, park};
-use crate::wait::Node;
+use crate::park::Reason;
 use std::time::{Duration, Instant};
 
 /// The working of a [`Condvar`](super::Condvar).
