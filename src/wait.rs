@@ -89,16 +89,17 @@ impl Waiter {
     /// As for `claim`.
     #[cold]
     unsafe fn claim_other(self, outcome: Outcome) -> Option<Wakeup> {
-        // SAFETY (each arm): as in `claim`.
         match self.who {
             Who::Task(_) => unreachable!("a task was claimed above"),
             Who::Thread(parker) => {
+                // SAFETY: as in `claim`.
                 let parker = unsafe { parker.as_ref() };
                 let thread = parker.thread.clone();
                 let _ = parker.state.claim(self.epoch, outcome)?;
                 Some(Wakeup(Wake::Thread(thread)))
             }
             Who::Future(parker) => {
+                // SAFETY: as in `claim`.
                 let parker = unsafe { parker.as_ref() };
                 let mut waker = parker.waker.lock();
                 let _ = parker.state.claim(self.epoch, outcome)?;
@@ -112,12 +113,15 @@ impl Waiter {
     /// # Safety
     /// As for `claim`.
     unsafe fn is_claimable(self) -> bool {
-        // SAFETY (each arm): as in `claim`.
-        match self.who {
-            Who::Task(task) => unsafe { task.as_ref() }.state.is_claimable(self.epoch),
-            Who::Thread(parker) => unsafe { parker.as_ref() }.state.is_claimable(self.epoch),
-            Who::Future(parker) => unsafe { parker.as_ref() }.state.is_claimable(self.epoch),
-        }
+        let state = match self.who {
+            // SAFETY: as in `claim`.
+            Who::Task(task) => unsafe { &task.as_ref().state },
+            // SAFETY: as in `claim`.
+            Who::Thread(parker) => unsafe { &parker.as_ref().state },
+            // SAFETY: as in `claim`.
+            Who::Future(parker) => unsafe { &parker.as_ref().state },
+        };
+        state.is_claimable(self.epoch)
     }
 }
 

@@ -97,6 +97,7 @@ pub(super) struct Wakes {
     others: Others,
 }
 
+#[allow(clippy::box_collection)] // one word, see `Wakes`
 pub(super) type Others = Option<Box<Vec<Wakeup>>>;
 
 impl Wakes {
@@ -112,7 +113,7 @@ impl Wakes {
 }
 
 #[cold]
-#[allow(clippy::box_collection, clippy::vec_box)]
+#[allow(clippy::boxed_local)] // as it is kept
 pub(super) fn fire_all(others: Box<Vec<Wakeup>>) {
     others.into_iter().for_each(Wakeup::fire);
 }

@@ -268,11 +268,12 @@ impl Scheduler {
         // Release: see the head of this file. Once abandoned it stays so.
         let _ = self.phase.compare_exchange(RUNNING, STOPPING, Ordering::Release, Ordering::Relaxed);
         // See `Header::cancel`, which this does for all of them with one fence.
-        // SAFETY (both): a registered task is alive.
+        // SAFETY: a registered task is alive.
         self.registry.for_each(|task| unsafe { task.as_ref() }.mark_cancelled());
         asymmetric::heavy();
         let mut parked = Vec::new();
         self.registry.for_each(|task| {
+            // SAFETY: as above.
             if unsafe { task.as_ref() }.wake_cancelled() {
                 parked.push(task);
             }

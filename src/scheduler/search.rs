@@ -58,7 +58,7 @@ const LONG: u32 = 1 << 16;
 #[inline]
 pub(super) fn naps_shortly(naps: &AtomicU32) -> bool {
     // Relaxed: a hint. If the one that napped is just getting up, it looks all the same.
-    naps.load(Ordering::Relaxed) % LONG > 0
+    naps.load(Ordering::Relaxed) & (LONG - 1) > 0
 }
 
 pub(super) struct Nap {

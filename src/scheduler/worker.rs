@@ -320,7 +320,7 @@ impl Worker {
         let turn = self.turn.get().wrapping_add(1);
         self.turn.set(turn);
         shared.turn.store(turn, Ordering::Relaxed);
-        if turn % TIMER_TURNS == 0
+        if turn.is_multiple_of(TIMER_TURNS)
             && let Some(task) = self.look_around(turn)
         {
             return Some(task);
@@ -352,7 +352,7 @@ impl Worker {
         let turn = self.turn.get().wrapping_add(1);
         self.turn.set(turn);
         shared.turn.store(turn, Ordering::Relaxed);
-        if turn % TIMER_TURNS == 0
+        if turn.is_multiple_of(TIMER_TURNS)
             && let Some(task) = self.look_around(turn)
         {
             return Some(task);
@@ -378,10 +378,10 @@ impl Worker {
         if !self.shared().timers.is_empty() {
             self.expire_timers();
         }
-        if turn % POLL_TURNS == 0 {
+        if turn.is_multiple_of(POLL_TURNS) {
             self.poll_now();
         }
-        if turn % INJECTOR_TURNS == 0 { self.take_injected() } else { None }
+        if turn.is_multiple_of(INJECTOR_TURNS) { self.take_injected() } else { None }
     }
 
     /// Takes a batch from the injector.

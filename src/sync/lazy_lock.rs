@@ -35,7 +35,7 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
     /// The value, which is made if that has not happened yet.
     ///
     /// # Panics
-    /// With what the function panics with, and ever after if it has.
+    /// With what the function panics with, and ever after if it has; and if the function asks for this same value.
     #[inline]
     pub fn force(this: &LazyLock<T, F>) -> &T {
         this.cell.get_or_init(|| {

@@ -3,10 +3,12 @@
 use super::crowd::{self, Crowd};
 use crate::cancel;
 use crate::control::Outcome;
-use crate::lock::Lock;
+use crate::current;
+use crate::lock::{Guard, Lock};
 use crate::park::Reason;
 use crate::primitive::{AtomicU8, Ordering};
 use std::fmt;
+use std::num::NonZeroUsize;
 
 const INCOMPLETE: u8 = 0;
 const RUNNING: u8 = 1;
@@ -31,7 +33,19 @@ const COMPLETE: u8 = 3;
 pub struct Once {
     /// Changed under the lock; read without it to see whether it is COMPLETE.
     state: AtomicU8,
-    waiting: Lock<Crowd>,
+    inner: Lock<Inner>,
+}
+
+struct Inner {
+    waiting: Crowd,
+    /// While it is RUNNING: by whom, so that one who would wait for itself is told.
+    initialiser: Option<NonZeroUsize>,
+}
+
+impl Inner {
+    const fn new() -> Inner {
+        Inner { waiting: Crowd::new(), initialiser: None }
+    }
 }
 
 /// What [`Once::call_once_force`] tells its initialiser.
@@ -57,10 +71,11 @@ struct Turn<'a> {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        let waiting = self.once.waiting.lock();
+        let mut inner = self.once.inner.lock();
+        inner.initialiser = None;
         // Release: what the initialiser wrote; pairs with the Acquire of `is_completed`.
         self.once.state.store(self.end, Ordering::Release);
-        crowd::wake_all(&self.once.waiting, waiting, |crowd| crowd);
+        crowd::wake_all(&self.once.inner, inner, |inner| &mut inner.waiting);
     }
 }
 
@@ -68,21 +83,19 @@ impl Once {
     /// A `Once` that has not run.
     #[cfg(not(loom))]
     pub const fn new() -> Once {
-        Once { state: AtomicU8::new(INCOMPLETE), waiting: Lock::new(Crowd::new()) }
+        Once { state: AtomicU8::new(INCOMPLETE), inner: Lock::new(Inner::new()) }
     }
 
     #[cfg(loom)]
     pub(crate) fn new() -> Once {
-        Once { state: AtomicU8::new(INCOMPLETE), waiting: Lock::new(Crowd::new()) }
+        Once { state: AtomicU8::new(INCOMPLETE), inner: Lock::new(Inner::new()) }
     }
 
     /// Runs `f` if no initialiser has run yet, or waits until the one that runs has ended. What it wrote is visible
     /// afterwards.
     ///
-    /// Called from within its own initialiser it never returns.
-    ///
     /// # Panics
-    /// If an initialiser has panicked before; and with what `f` panics with.
+    /// If an initialiser has panicked before, or the caller is in the initialiser already; and with what `f` panics with.
     #[track_caller]
     pub fn call_once(&self, f: impl FnOnce()) {
         if !self.is_completed() {
@@ -93,7 +106,8 @@ impl Once {
     /// [`call_once`](Once::call_once), but runs `f` also if an initialiser has panicked before.
     ///
     /// # Panics
-    /// With what `f` panics with.
+    /// If the caller is in the initialiser already; and with what `f` panics with.
+    #[track_caller]
     pub fn call_once_force(&self, f: impl FnOnce(&OnceState)) {
         if !self.is_completed() {
             self.call(true, f);
@@ -111,23 +125,20 @@ impl Once {
     #[track_caller]
     fn call(&self, force: bool, f: impl FnOnce(&OnceState)) {
         loop {
-            let waiting = self.waiting.lock();
-            // Relaxed (both): under the lock.
+            let mut inner = self.inner.lock();
+            // Relaxed: under the lock.
             match self.state.load(Ordering::Relaxed) {
                 COMPLETE => return,
                 POISONED if !force => {
-                    drop(waiting);
-                    panic!("a Once whose initialiser panicked was used again; `call_once_force` tries again");
+                    drop(inner);
+                    poisoned();
                 }
-                RUNNING => {
-                    let outcome = crowd::wait(Reason::Once, None, &self.waiting, waiting, |crowd| crowd);
-                    if outcome == Outcome::Cancelled {
-                        cancel::unwind();
-                    }
-                }
+                RUNNING => self.wait_turn(inner),
                 before => {
+                    inner.initialiser = Some(current::participant());
+                    // Relaxed: under the lock.
                     self.state.store(RUNNING, Ordering::Relaxed);
-                    drop(waiting);
+                    drop(inner);
                     let mut turn = Turn { once: self, end: POISONED };
                     f(&OnceState { poisoned: before == POISONED });
                     turn.end = COMPLETE;
@@ -138,16 +149,50 @@ impl Once {
     }
 
     /// Waits until an initialiser has returned, whoever runs it.
+    ///
+    /// # Panics
+    /// If an initialiser has panicked, or does so while this waits, or the caller is in it.
+    #[track_caller]
     pub fn wait(&self) {
+        self.wait_for(false);
+    }
+
+    /// [`wait`](Once::wait), but waits on if an initialiser has panicked, for one that returns.
+    ///
+    /// # Panics
+    /// If the caller is in the initialiser.
+    #[track_caller]
+    pub fn wait_force(&self) {
+        self.wait_for(true);
+    }
+
+    #[track_caller]
+    fn wait_for(&self, force: bool) {
         while !self.is_completed() {
-            let waiting = self.waiting.lock();
+            let inner = self.inner.lock();
             // Relaxed: under the lock.
-            if self.state.load(Ordering::Relaxed) == COMPLETE {
-                return;
+            match self.state.load(Ordering::Relaxed) {
+                COMPLETE => return,
+                POISONED if !force => {
+                    drop(inner);
+                    poisoned();
+                }
+                _ => self.wait_turn(inner),
             }
-            if crowd::wait(Reason::Once, None, &self.waiting, waiting, |crowd| crowd) == Outcome::Cancelled {
-                cancel::unwind();
-            }
+        }
+    }
+
+    /// Waits until the turn of an initialiser has ended.
+    #[track_caller]
+    fn wait_turn(&self, inner: Guard<'_, Inner>) {
+        // Loom's threads are all one to the kernel.
+        if cfg!(not(loom)) && inner.initialiser == Some(current::participant()) {
+            drop(inner);
+            panic!("an initialiser asked for what it is about to initialise");
+        }
+        let outcome = crowd::wait(Reason::Once, None, &self.inner, inner, |inner| &mut inner.waiting);
+        if outcome == Outcome::Cancelled {
+            cancel::unwind();
         }
     }
 
@@ -156,6 +201,12 @@ impl Once {
         // Relaxed: `&mut self`.
         self.state.store(INCOMPLETE, Ordering::Relaxed);
     }
+}
+
+#[cold]
+#[track_caller]
+fn poisoned() -> ! {
+    panic!("a Once whose initialiser panicked was used again; `call_once_force` tries again")
 }
 
 impl Default for Once {
@@ -167,5 +218,43 @@ impl Default for Once {
 impl fmt::Debug for Once {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Once").field("completed", &self.is_completed()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_models {
+    use super::*;
+    use loom::cell::UnsafeCell;
+    use std::sync::Arc;
+
+    struct Shared {
+        once: Once,
+        value: UnsafeCell<usize>,
+    }
+
+    // The once orders all access to the cell, which is what the model checks.
+    #[allow(unsafe_code)]
+    // SAFETY: as said.
+    unsafe impl Sync for Shared {}
+
+    #[test]
+    fn loom_once_is_seen_by_those_who_wait() {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(2);
+        model.check(|| {
+            let shared = Arc::new(Shared { once: Once::new(), value: UnsafeCell::new(0) });
+            let threads = [(); 2].map(|()| {
+                let shared = Arc::clone(&shared);
+                loom::thread::spawn(move || {
+                    #[allow(unsafe_code)]
+                    // SAFETY: loom reports any access at the same time.
+                    shared.once.call_once(|| shared.value.with_mut(|value| unsafe { *value += 1 }));
+                    #[allow(unsafe_code)]
+                    // SAFETY: as above.
+                    shared.value.with(|value| assert_eq!(unsafe { *value }, 1));
+                })
+            });
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+        });
     }
 }

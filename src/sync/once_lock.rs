@@ -55,8 +55,11 @@ impl<T> OnceLock<T> {
     }
 
     /// Waits until there is a value.
+    ///
+    /// # Panics
+    /// In the initialiser of this cell.
     pub fn wait(&self) -> &T {
-        self.once.wait();
+        self.once.wait_force();
         self.get().expect("it is completed")
     }
 
@@ -72,10 +75,8 @@ impl<T> OnceLock<T> {
 
     /// The value; `f` makes it if there is none, while the others wait.
     ///
-    /// `f` must not ask the same cell: it would wait for itself.
-    ///
     /// # Panics
-    /// With what `f` panics with; the cell stays empty then.
+    /// With what `f` panics with, which leaves the cell empty; and if `f` asks for the value of this same cell.
     #[inline]
     pub fn get_or_init(&self, f: impl FnOnce() -> T) -> &T {
         match self.get() {

@@ -199,7 +199,9 @@ mod loom_models {
             let gate = Gate::new();
             let waiter = Arc::clone(&gate);
             let waiter = loom::thread::spawn(move || waiter.wait());
-            gate.open(|| drop(gate.opened.wake_one()));
+            gate.open(|| {
+                gate.opened.wake_one();
+            });
             waiter.join().unwrap();
         });
     }
@@ -212,8 +214,10 @@ mod loom_models {
                 let gate = Arc::clone(&gate);
                 loom::thread::spawn(move || gate.wait())
             });
-            gate.open(|| drop(gate.opened.wake_all()));
-            waiters.map(|waiter| waiter.join().unwrap());
+            gate.open(|| {
+                gate.opened.wake_all();
+            });
+            waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
         });
     }
 }

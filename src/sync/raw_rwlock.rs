@@ -667,7 +667,7 @@ mod loom_models {
                 let guarded = Arc::clone(&guarded);
                 loom::thread::spawn(move || work(&guarded))
             });
-            threads.map(|thread| thread.join().unwrap());
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
             assert_eq!(guarded.lock.state.load(Ordering::Relaxed), 0);
         });
     }

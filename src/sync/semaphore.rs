@@ -77,7 +77,7 @@ impl Semaphore {
     /// Waits for `n` permits at once, for no longer than `timeout`.
     pub fn acquire_many_timeout(&self, n: usize, timeout: Duration) -> Option<SemaphorePermit<'_>> {
         let taken = self.try_take(n) || self.take(n, park::deadline_in(timeout));
-        taken.then_some(SemaphorePermit { semaphore: self, permits: n })
+        taken.then(|| SemaphorePermit { semaphore: self, permits: n })
     }
 
     /// A permit, if there is one and nobody waits for it.
@@ -87,7 +87,7 @@ impl Semaphore {
 
     /// `n` permits, if there are so many and nobody waits.
     pub fn try_acquire_many(&self, n: usize) -> Option<SemaphorePermit<'_>> {
-        self.try_take(n).then_some(SemaphorePermit { semaphore: self, permits: n })
+        self.try_take(n).then(|| SemaphorePermit { semaphore: self, permits: n })
     }
 
     /// [`acquire`](Semaphore::acquire), for a permit that may go where the semaphore's borrow can't.
@@ -237,5 +237,49 @@ impl ArcSemaphorePermit {
 impl Drop for ArcSemaphorePermit {
     fn drop(&mut self) {
         self.semaphore.add_permits(mem::take(&mut self.permits));
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_models {
+    use super::*;
+    use crate::primitive::{AtomicUsize, Ordering};
+
+    fn model(preemptions: usize, f: impl Fn() + Sync + Send + 'static) {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(preemptions);
+        model.check(f);
+    }
+
+    #[test]
+    fn loom_semaphore_lets_no_more_in_and_all() {
+        model(2, || {
+            let shared = Arc::new((Semaphore::new(1), AtomicUsize::new(0)));
+            let threads = [(); 2].map(|()| {
+                let shared = Arc::clone(&shared);
+                loom::thread::spawn(move || {
+                    let (semaphore, inside) = &*shared;
+                    let _permit = semaphore.acquire();
+                    assert_eq!(inside.fetch_add(1, Ordering::Relaxed), 0);
+                    inside.fetch_sub(1, Ordering::Relaxed);
+                })
+            });
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+            assert_eq!(shared.0.available_permits(), 1);
+        });
+    }
+
+    #[test]
+    fn loom_semaphore_many_piece_by_piece() {
+        model(3, || {
+            let semaphore = Arc::new(Semaphore::new(0));
+            let other = Arc::clone(&semaphore);
+            let other = loom::thread::spawn(move || other.acquire_many(2).forget());
+            semaphore.add_permits(1);
+            drop(semaphore.try_acquire());
+            semaphore.add_permits(1);
+            other.join().unwrap();
+            assert_eq!(semaphore.available_permits(), 0);
+        });
     }
 }
