@@ -24,7 +24,7 @@ fn local_pair() -> (UnixStream, UnixStream) {
 #[test]
 fn moves_much_in_both_directions_at_once() {
     const LEN: usize = 3 << 20;
-    let byte = |i: usize| (i * 31 >> 3) as u8;
+    let byte = |i: usize| ((i * 31) >> 3) as u8;
     let (a, b) = pair();
     thread::scope(|scope| {
         for mut socket in [&a, &b] {

@@ -55,7 +55,8 @@ fn no_address_space_for_a_stack() {
     }
     let own = common::runtime(2);
     own.run(|| {
-        limit(libc::RLIMIT_AS, address_space() + (64 << 20));
+        // Room for four stacks of 16 MiB, and for `malloc`, which could not report that there is none.
+        limit(libc::RLIMIT_AS, address_space() + (72 << 20));
         let mut parked = Vec::new();
         let error = loop {
             match Builder::new().stack_size(16 << 20).spawn(throng::task::park) {

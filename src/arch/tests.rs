@@ -78,7 +78,7 @@ fn goes_to_and_fro() {
 #[test]
 fn any_top_gives_an_aligned_stack() {
     #[repr(align(16))]
-    struct Aligned([u8; 16]);
+    struct Aligned(#[allow(dead_code)] [u8; 16]);
     let mut stack = vec![0; STACK];
     for odd in 0..64 {
         let pair = Pair::new(&mut stack[..STACK - odd], &|_| {

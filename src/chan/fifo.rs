@@ -67,44 +67,65 @@ impl<T> Fifo<T> {
 
     #[inline]
     pub(super) fn push(&mut self, message: T) {
-        if self.end == Self::SLOTS {
-            self.grow();
+        // SAFETY: the slot is vacant, and holds a message when it is counted.
+        unsafe {
+            self.vacant().write(message);
+            self.count_pushed();
         }
-        // SAFETY: `end` is a free slot of `tail`, which is a block of ours.
-        unsafe { Self::slot(self.tail, self.end).write(message) };
-        self.end += 1;
-        self.len += 1;
     }
 
     #[inline]
     pub(super) fn pop(&mut self) -> Option<T> {
+        let front = self.front()?;
+        // SAFETY: the front holds a message, and no longer does when that is discounted.
+        unsafe {
+            let message = front.read();
+            self.count_popped();
+            Some(message)
+        }
+    }
+
+    /// The slot behind the last message. It stays vacant until `count_pushed`.
+    #[inline]
+    pub(super) fn vacant(&mut self) -> *mut T {
+        if self.end == Self::SLOTS {
+            self.grow();
+        }
+        // SAFETY: `tail` is a block of ours, and `end` isn't behind its slots.
+        unsafe { Self::slot(self.tail, self.end) }
+    }
+
+    /// # Safety
+    /// The slot that `vacant` returned last has been filled.
+    #[inline]
+    pub(super) unsafe fn count_pushed(&mut self) {
+        self.end += 1;
+        self.len += 1;
+    }
+
+    /// The slot of the first message.
+    #[inline]
+    pub(super) fn front(&mut self) -> Option<*mut T> {
         if self.len == 0 {
             return None;
         }
         if self.first == Self::SLOTS {
             self.advance();
         }
-        // SAFETY: the queue isn't empty, so `first` is an initialised slot of `head`, and we give it up here.
-        let message = unsafe { Self::slot(self.head, self.first).read() };
+        // SAFETY: the queue isn't empty, so `first` is a slot of `head`, which is a block of ours.
+        Some(unsafe { Self::slot(self.head, self.first) })
+    }
+
+    /// # Safety
+    /// The slot that `front` returned last has been emptied.
+    #[inline]
+    pub(super) unsafe fn count_popped(&mut self) {
         self.first += 1;
         self.len -= 1;
         if self.len == 0 {
             self.first = 0;
             self.end = 0;
         }
-        Some(message)
-    }
-
-    /// Puts back the message that was popped last, where it was.
-    pub(super) fn unpop(&mut self, message: T) {
-        if self.len == 0 {
-            return self.push(message);
-        }
-        // A pop leaves `first` behind the slot it emptied.
-        self.first -= 1;
-        // SAFETY: it is that slot.
-        unsafe { Self::slot(self.head, self.first).write(message) };
-        self.len += 1;
     }
 
     /// # Safety
@@ -203,11 +224,7 @@ mod tests {
                 fifo.push(Box::new(round));
                 model.push_back(round);
             } else {
-                let popped = fifo.pop();
-                match popped {
-                    Some(message) if rng.below(8) == 0 => fifo.unpop(message),
-                    popped => assert_eq!(popped.map(|b| *b), model.pop_front()),
-                }
+                assert_eq!(fifo.pop().map(|b| *b), model.pop_front());
             }
             assert_eq!(fifo.len(), model.len());
         }
@@ -246,7 +263,7 @@ mod tests {
 
     #[test]
     fn a_panicking_destructor_keeps_no_other_message() {
-        struct Bomb(bool, Rc<()>);
+        struct Bomb(bool, #[allow(dead_code)] Rc<()>);
         impl Drop for Bomb {
             fn drop(&mut self) {
                 assert!(!self.0, "boom");

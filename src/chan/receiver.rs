@@ -6,6 +6,7 @@ use super::shared::{Kind, Patience, Shared};
 use super::source::Source;
 use super::state::Side;
 use std::fmt;
+use std::mem::MaybeUninit;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr::NonNull;
 use std::time::{Duration, Instant};
@@ -132,9 +133,14 @@ impl<T> Receiver<T> {
     fn receive_with(&self, patience: Patience) -> Result<T, RecvTimeoutError> {
         let shared = self.shared();
         let mut state = shared.lock();
-        match state.pop_quietly() {
-            Some(message) => Ok(message),
-            None => shared.receive(state, patience),
+        if let Some(message) = state.pop_quietly() {
+            return Ok(message);
+        }
+        let mut place = MaybeUninit::uninit();
+        // SAFETY: the place is in this frame, and holds a message if this succeeds.
+        unsafe {
+            shared.receive(state, place.as_mut_ptr(), patience)?;
+            Ok(place.assume_init())
         }
     }
 

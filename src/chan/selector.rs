@@ -318,7 +318,9 @@ impl Drop for Guards<'_, '_> {
 #[inline(never)]
 fn wait<'a, P: Purpose>(arms: &mut [Arm<'a>], deadline: Option<Instant>) -> (Option<P::Got<'a>>, Outcome) {
     arms.sort_unstable_by_key(Arm::address);
-    arms.iter_mut().for_each(|arm| drop(arm.node.take()));
+    for arm in arms.iter_mut() {
+        arm.node.take();
+    }
     // Shared from here on: wakers follow pointers to the nodes.
     let arms = &*arms;
     let mut got = None;

@@ -3,7 +3,9 @@
 use super::error::{SendError, SendTimeoutError, TrySendError};
 use super::shared::{Kind, Patience, Shared, Unsent};
 use super::state::Side;
+use crate::cancel;
 use std::fmt;
+use std::mem::MaybeUninit;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr::NonNull;
 use std::time::{Duration, Instant};
@@ -59,9 +61,7 @@ impl<T> Sender<T> {
     /// ```
     #[inline]
     pub fn send(&self, msg: T) -> Result<(), SendError<T>> {
-        self.send_with(msg, Patience::Forever).map_err(|unsent| match unsent {
-            Unsent::Disconnected(msg) | Unsent::Late(msg) => SendError(msg),
-        })
+        self.send_with(msg, Patience::Forever, |_, msg| SendError(msg))
     }
 
     /// Sends a message if that needs no wait. Without a buffer, if somebody is waiting for one.
@@ -80,10 +80,13 @@ impl<T> Sender<T> {
     /// ```
     #[inline]
     pub fn try_send(&self, msg: T) -> Result<(), TrySendError<T>> {
-        self.send_with(msg, Patience::Now).map_err(|unsent| match unsent {
-            Unsent::Late(msg) => TrySendError::Full(msg),
-            Unsent::Disconnected(msg) => TrySendError::Disconnected(msg),
-        })
+        self.send_with(
+            msg,
+            Patience::Now,
+            |late, msg| {
+                if late { TrySendError::Full(msg) } else { TrySendError::Disconnected(msg) }
+            },
+        )
     }
 
     /// Sends a message, waiting no longer than `timeout`. If there is room it is sent, however short the timeout.
@@ -99,7 +102,7 @@ impl<T> Sender<T> {
     /// assert_eq!(s.send_timeout(1, Duration::from_millis(1)), Err(SendTimeoutError::Timeout(1)));
     /// ```
     pub fn send_timeout(&self, msg: T, timeout: Duration) -> Result<(), SendTimeoutError<T>> {
-        self.send_with(msg, Patience::For(timeout)).map_err(SendTimeoutError::from)
+        self.send_with(msg, Patience::For(timeout), timed)
     }
 
     /// Sends a message, waiting no longer than until `deadline`. If there is room it is sent, whatever the deadline.
@@ -115,16 +118,28 @@ impl<T> Sender<T> {
     /// assert!(s.send_deadline(2, Instant::now()).unwrap_err().is_timeout());
     /// ```
     pub fn send_deadline(&self, msg: T, deadline: Instant) -> Result<(), SendTimeoutError<T>> {
-        self.send_with(msg, Patience::Until(deadline)).map_err(SendTimeoutError::from)
+        self.send_with(msg, Patience::Until(deadline), timed)
     }
 
+    /// `error` makes the error of whether the send was late (or else disconnected), and the message.
     #[inline]
-    fn send_with(&self, msg: T, patience: Patience) -> Result<(), Unsent<T>> {
+    fn send_with<E>(&self, msg: T, patience: Patience, error: impl FnOnce(bool, T) -> E) -> Result<(), E> {
         let shared = self.shared();
         let mut state = shared.lock();
-        match state.push_quietly(msg) {
-            Ok(()) => Ok(()),
-            Err(msg) => shared.send(state, msg, patience),
+        if state.sends_quietly() {
+            state.push(msg);
+            return Ok(());
+        }
+        let mut place = MaybeUninit::new(msg);
+        // SAFETY: the place is in this frame, and still holds the message if this fails.
+        unsafe {
+            let Err(unsent) = shared.send(state, place.as_mut_ptr(), patience) else { return Ok(()) };
+            let msg = place.assume_init();
+            match unsent {
+                Unsent::Late => Err(error(true, msg)),
+                Unsent::Disconnected => Err(error(false, msg)),
+                Unsent::Cancelled => cancel::unwind(),
+            }
         }
     }
 
@@ -161,13 +176,8 @@ impl<T> Sender<T> {
     }
 }
 
-impl<T> From<Unsent<T>> for SendTimeoutError<T> {
-    fn from(unsent: Unsent<T>) -> SendTimeoutError<T> {
-        match unsent {
-            Unsent::Late(msg) => SendTimeoutError::Timeout(msg),
-            Unsent::Disconnected(msg) => SendTimeoutError::Disconnected(msg),
-        }
-    }
+fn timed<T>(late: bool, msg: T) -> SendTimeoutError<T> {
+    if late { SendTimeoutError::Timeout(msg) } else { SendTimeoutError::Disconnected(msg) }
 }
 
 impl<T> Clone for Sender<T> {

@@ -44,9 +44,11 @@ pub(super) enum Patience {
 }
 
 /// Why a send failed.
-pub(super) enum Unsent<T> {
-    Late(T),
-    Disconnected(T),
+#[derive(Clone, Copy)]
+pub(super) enum Unsent {
+    Late,
+    Disconnected,
+    Cancelled,
 }
 
 /// The channel, counted by its handles: `senders` and `receivers` count those of one side, and `sides` the sides that
@@ -181,26 +183,32 @@ impl<T> Shared<T> {
         (outcome, note)
     }
 
-    /// Sends, with the lock held already.
+    /// Sends what is at `message`, with the lock held already.
+    ///
+    /// Messages go from place to place, not by value through results: they may be large.
+    ///
+    /// # Safety
+    /// There is a message, which is moved from there if this succeeds.
     #[inline(never)]
-    pub(super) fn send<'a>(
+    pub(super) unsafe fn send<'a>(
         &'a self,
         mut state: Guard<'a, State<T>>,
-        mut message: T,
+        message: *mut T,
         mut patience: Patience,
-    ) -> Result<(), Unsent<T>> {
+    ) -> Result<(), Unsent> {
         loop {
-            match state.send(message) {
+            // SAFETY: the caller's; every failure below leaves the message where it was.
+            match unsafe { state.send(message) } {
                 Ok(wakes) => {
                     drop(state);
                     wakes.fire();
                     return Ok(());
                 }
-                Err(Refused::Disconnected(message)) => return Err(Unsent::Disconnected(message)),
-                Err(Refused::Full(refused)) => message = refused,
+                Err(Refused::Disconnected) => return Err(Unsent::Disconnected),
+                Err(Refused::Full) => {}
             }
             let deadline = match patience {
-                Patience::Now => return Err(Unsent::Late(message)),
+                Patience::Now => return Err(Unsent::Late),
                 Patience::Until(deadline) => Some(deadline),
                 Patience::Forever => None,
                 Patience::For(timeout) => {
@@ -211,43 +219,43 @@ impl<T> Shared<T> {
                     continue;
                 }
             };
-            let mut place = MaybeUninit::new(message);
-            // SAFETY: the place holds the message, and stays in this frame.
-            let waited = unsafe { self.wait(Reason::Send, deadline, state, Line::Senders, place.as_mut_ptr()) };
-            if waited.1 == Note::Moved {
-                return Ok(());
-            }
-            // SAFETY: nobody has moved it.
-            message = unsafe { place.assume_init() };
-            match waited.0 {
-                Outcome::Woken => state = self.lock(),
-                Outcome::TimedOut => return Err(Unsent::Late(message)),
-                Outcome::Cancelled => cancel::unwind(),
+            // SAFETY: the place holds the message, and the caller keeps it.
+            match unsafe { self.wait(Reason::Send, deadline, state, Line::Senders, message) } {
+                (_, Note::Moved) => return Ok(()),
+                (Outcome::Woken, _) => state = self.lock(),
+                (Outcome::TimedOut, _) => return Err(Unsent::Late),
+                (Outcome::Cancelled, _) => return Err(Unsent::Cancelled),
             }
         }
     }
 
-    /// Receives, with the lock held already.
+    /// Receives into `place`, with the lock held already.
+    ///
+    /// # Safety
+    /// The place has room for a message. It holds one if this succeeds.
     #[inline(never)]
-    pub(super) fn receive<'a>(
+    pub(super) unsafe fn receive<'a>(
         &'a self,
         mut state: Guard<'a, State<T>>,
+        place: *mut T,
         mut patience: Patience,
-    ) -> Result<T, RecvTimeoutError> {
+    ) -> Result<(), RecvTimeoutError> {
         loop {
-            match state.receive() {
-                Found::Message(message, wakes) => {
+            // SAFETY: the caller's; nothing below leaves a message there but where it succeeds.
+            match unsafe { state.receive(place) } {
+                Found::Message(wakes) => {
                     drop(state);
                     wakes.fire();
-                    return Ok(message);
+                    return Ok(());
                 }
                 Found::Promise(ticket, wakes) => {
                     drop(state);
                     wakes.fire();
-                    match self.collect(ticket) {
-                        Some(message) => return Ok(message),
-                        None => state = self.lock(),
+                    // SAFETY: the caller's.
+                    if unsafe { self.collect_into(ticket, place) } {
+                        return Ok(());
                     }
+                    state = self.lock();
                     continue;
                 }
                 Found::Disconnected => return Err(RecvTimeoutError::Disconnected),
@@ -267,15 +275,13 @@ impl<T> Shared<T> {
                 }
             };
             let wake_at = earlier(deadline, due);
-            let mut place = MaybeUninit::uninit();
-            // SAFETY: the place has room for a message, and stays in this frame.
-            let waited = unsafe { self.wait(Reason::Receive, wake_at, state, Line::Receivers, place.as_mut_ptr()) };
-            match waited {
-                // SAFETY: the note says that a message was moved there.
-                (_, Note::Moved) => return Ok(unsafe { place.assume_init() }),
+            // SAFETY: the place has room for a message, and the caller keeps it.
+            match unsafe { self.wait(Reason::Receive, wake_at, state, Line::Receivers, place) } {
+                (_, Note::Moved) => return Ok(()),
                 (_, Note::Promised(ticket)) => {
-                    if let Some(message) = self.collect(ticket) {
-                        return Ok(message);
+                    // SAFETY: the caller's.
+                    if unsafe { self.collect_into(ticket, place) } {
+                        return Ok(());
                     }
                 }
                 (Outcome::Woken, _) => {}
@@ -284,6 +290,31 @@ impl<T> Shared<T> {
                 (Outcome::Cancelled, _) => cancel::unwind(),
             }
             state = self.lock();
+        }
+    }
+
+    /// Collects a promised message into a place; `false` if there will be none.
+    ///
+    /// # Safety
+    /// The place has room for a message.
+    unsafe fn collect_into(&self, ticket: Ticket, place: *mut T) -> bool {
+        match self.collect(ticket) {
+            Some(message) => {
+                // SAFETY: the caller's.
+                unsafe { place.write(message) };
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Receives, however long it takes.
+    fn receive_any(&self) -> Option<T> {
+        let mut place = MaybeUninit::uninit();
+        // SAFETY: the place is in this frame, and holds a message if this succeeds.
+        unsafe {
+            let received = self.receive(self.lock(), place.as_mut_ptr(), Patience::Forever);
+            received.ok().map(|()| place.assume_init())
         }
     }
 
@@ -332,9 +363,7 @@ impl<T> Shared<T> {
                 Some(message)
             }
             // The peer may have failed to make its message; then the choice stands, and any message will do.
-            Token::Promised(ticket, _) => {
-                self.collect(ticket).or_else(|| self.receive(self.lock(), Patience::Forever).ok())
-            }
+            Token::Promised(ticket, _) => self.collect(ticket).or_else(|| self.receive_any()),
             Token::Due(due) => Some(self.lock().instant(due)),
             Token::Disconnected => None,
         }

@@ -8,7 +8,6 @@ use super::promise::{Promises, Ticket};
 use super::source::Source;
 use crate::park;
 use crate::wait::{WaitQueue, Wakeup};
-use std::cell::Cell;
 use std::ptr;
 use std::time::Instant;
 
@@ -113,20 +112,21 @@ impl Wakes {
 }
 
 #[cold]
-#[allow(clippy::boxed_local)] // as it is kept
+#[allow(clippy::boxed_local, clippy::box_collection)] // as it is kept
 pub(super) fn fire_all(others: Box<Vec<Wakeup>>) {
     others.into_iter().for_each(Wakeup::fire);
 }
 
 /// Why a message was not taken.
-pub(super) enum Refused<T> {
-    Full(T),
-    Disconnected(T),
+pub(super) enum Refused {
+    Full,
+    Disconnected,
 }
 
 /// What a receiver found.
-pub(super) enum Found<T> {
-    Message(T, Wakes),
+pub(super) enum Found {
+    /// A message, which has been moved into the receiver's place.
+    Message(Wakes),
     Promise(Ticket, Wakes),
     Nothing,
     Disconnected,
@@ -185,15 +185,15 @@ impl<T> State<T> {
         self.queue.len().saturating_sub(self.claimed) + usize::from(self.is_due())
     }
 
-    /// Sends where that concerns nobody but the queue.
+    /// Whether a send concerns nobody but the queue.
     #[inline]
-    pub(super) fn push_quietly(&mut self, message: T) -> Result<(), T> {
-        if self.has_room() && self.receivers.is_empty() && self.observers.is_empty() && !self.disconnected {
-            self.queue.push(message);
-            Ok(())
-        } else {
-            Err(message)
-        }
+    pub(super) fn sends_quietly(&self) -> bool {
+        self.has_room() && self.receivers.is_empty() && self.observers.is_empty() && !self.disconnected
+    }
+
+    #[inline]
+    pub(super) fn push(&mut self, message: T) {
+        self.queue.push(message);
     }
 
     /// Receives where that concerns nobody but the queue.
@@ -203,103 +203,115 @@ impl<T> State<T> {
     }
 
     /// Sends: to one who waits, or into the queue.
+    ///
+    /// # Safety
+    /// `message` points to a message, which is moved from there if this succeeds.
     #[inline(always)]
-    pub(super) fn send(&mut self, message: T) -> Result<Wakes, Refused<T>> {
+    pub(super) unsafe fn send(&mut self, message: *mut T) -> Result<Wakes, Refused> {
         if self.disconnected {
-            return Err(Refused::Disconnected(message));
+            return Err(Refused::Disconnected);
         }
-        match self.hand_over(message) {
-            Ok((rest, peer)) => {
-                if let Some(message) = rest {
-                    self.queue.push(message);
+        // SAFETY: the caller's.
+        unsafe {
+            if let Some((taken, peer)) = self.hand_over(message) {
+                if !taken {
+                    self.push_from(message);
                     self.claimed += 1;
                 }
-                Ok(Wakes { peer: Some(peer), others: None })
+                return Ok(Wakes { peer: Some(peer), others: None });
             }
-            Err(message) if self.has_room() => {
-                self.queue.push(message);
-                Ok(Wakes { peer: None, others: self.notify() })
+            if self.has_room() {
+                self.push_from(message);
+                return Ok(Wakes { peer: None, others: self.notify() });
             }
-            Err(message) => Err(Refused::Full(message)),
         }
+        Err(Refused::Full)
     }
 
     /// Receives: from the queue, or from one who waits.
+    ///
+    /// # Safety
+    /// `place` has room for a message.
     #[inline(always)]
-    pub(super) fn receive(&mut self) -> Found<T> {
+    pub(super) unsafe fn receive(&mut self, place: *mut T) -> Found {
         if self.has_message()
             && let Some(message) = self.queue.pop()
         {
+            // SAFETY: the caller's.
+            unsafe { place.write(message) };
             let peer = self.admit();
-            return Found::Message(message, Wakes { peer, others: self.notify() });
+            return Found::Message(Wakes { peer, others: self.notify() });
         }
         if self.capacity == 0
-            && let Some((message, peer)) = self.take_sender(Note::Promised(self.promises.upcoming()))
+            // SAFETY: the caller's.
+            && let Some((moved, peer)) = unsafe { self.take_sender(place, Note::Promised(self.promises.upcoming())) }
         {
             let wakes = Wakes { peer: Some(peer), others: None };
-            return match message {
-                Some(message) => Found::Message(message, wakes),
-                None => Found::Promise(self.promises.open(), wakes),
-            };
+            return if moved { Found::Message(wakes) } else { Found::Promise(self.promises.open(), wakes) };
         }
         if let Some(due) = self.take_due() {
-            let message = self.instant(due);
-            return Found::Message(message, Wakes { peer: None, others: None });
+            // SAFETY: the caller's.
+            unsafe { place.write(self.instant(due)) };
+            return Found::Message(Wakes { peer: None, others: None });
         }
         if self.disconnected { Found::Disconnected } else { Found::Nothing }
     }
 
-    /// Claims a receiver, and moves the message to its place. One that has no place is granted a message, and the
-    /// message is returned: the caller puts it into the queue and counts it as claimed.
-    #[inline]
-    fn hand_over(&mut self, message: T) -> Result<(Option<T>, Wakeup), T> {
-        let message = Cell::new(Some(message));
-        let taken = self.receivers.take(
-            None,
-            |slot| {
-                slot.note = Note::Granted;
-                if !slot.place.is_null() {
-                    slot.note = Note::Moved;
-                    let message = message.take().expect("given to one at a time");
-                    // SAFETY: a receiver's place has room for a message.
-                    unsafe { slot.place.cast::<T>().write(message) };
-                }
-            },
-            |slot, ()| {
-                if slot.note == Note::Moved {
-                    // SAFETY: it was written just now, and nobody else has come to see it.
-                    message.set(Some(unsafe { slot.place.cast::<T>().read() }));
-                }
-                slot.note = Note::Waiting;
-            },
-        );
-        match taken {
-            Some(((), wakeup)) => Ok((message.into_inner(), wakeup)),
-            None => Err(message.into_inner().expect("given to nobody")),
+    /// Moves a message from a place into the queue.
+    ///
+    /// # Safety
+    /// There is one.
+    unsafe fn push_from(&mut self, message: *mut T) {
+        // SAFETY: the caller's, and a vacant slot has room.
+        unsafe {
+            self.queue.vacant().copy_from_nonoverlapping(message, 1);
+            self.queue.count_pushed();
         }
     }
 
-    /// Claims a sender, and moves the message out of its place. One that has no place is left the note `reservation`.
+    /// Claims a receiver. The message is moved from `message` to the receiver's place; one that has no place is granted a
+    /// message, and it is the caller who puts it into the queue and counts it as claimed. Says which.
+    ///
+    /// # Safety
+    /// `message` points to a message.
     #[inline]
-    fn take_sender(&mut self, reservation: Note) -> Option<(Option<T>, Wakeup)> {
+    unsafe fn hand_over(&mut self, message: *mut T) -> Option<(bool, Wakeup)> {
+        self.receivers.take(
+            None,
+            |slot| {
+                let has_place = !slot.place.is_null();
+                if has_place {
+                    // SAFETY: a receiver's place has room, and the message is the caller's. It is a copy of bits until the
+                    // claim succeeds, and then the message.
+                    unsafe { slot.place.cast::<T>().copy_from_nonoverlapping(message, 1) };
+                }
+                slot.note = if has_place { Note::Moved } else { Note::Granted };
+                has_place
+            },
+            |slot, _| slot.note = Note::Waiting,
+        )
+    }
+
+    /// Claims a sender. Its message is moved from its place to `place`; one that has none is left the note `reservation`.
+    /// Says whether a message was moved.
+    ///
+    /// # Safety
+    /// `place` has room for a message.
+    #[inline]
+    unsafe fn take_sender(&mut self, place: *mut T, reservation: Note) -> Option<(bool, Wakeup)> {
         self.senders.take(
             None,
             |slot| {
-                if slot.place.is_null() {
-                    slot.note = reservation;
-                    return None;
+                let has_place = !slot.place.is_null();
+                if has_place {
+                    // SAFETY: a sender's place holds a message, and the caller has room. It is a copy of bits until the
+                    // claim succeeds, and then the message.
+                    unsafe { place.copy_from_nonoverlapping(slot.place.cast::<T>(), 1) };
                 }
-                slot.note = Note::Moved;
-                // SAFETY: a sender's place holds a message; the note says that it no longer does.
-                Some(unsafe { slot.place.cast::<T>().read() })
+                slot.note = if has_place { Note::Moved } else { reservation };
+                has_place
             },
-            |slot, message| {
-                if let Some(message) = message {
-                    // SAFETY: it was read from there just now.
-                    unsafe { slot.place.cast::<T>().write(message) };
-                }
-                slot.note = Note::Waiting;
-            },
+            |slot, _| slot.note = Note::Waiting,
         )
     }
 
@@ -308,12 +320,17 @@ impl<T> State<T> {
         if self.senders.is_empty() || !self.has_room() {
             return None;
         }
-        let (message, wakeup) = self.take_sender(Note::Granted)?;
-        match message {
-            Some(message) => self.queue.push(message),
-            None => self.reserved += 1,
+        let place = self.queue.vacant();
+        // SAFETY: a vacant slot has room, and is counted if it was filled.
+        unsafe {
+            let (moved, wakeup) = self.take_sender(place, Note::Granted)?;
+            if moved {
+                self.queue.count_pushed();
+            } else {
+                self.reserved += 1;
+            }
+            Some(wakeup)
         }
-        Some(wakeup)
     }
 
     /// Gives a receiver its message, if there is one.
@@ -321,19 +338,34 @@ impl<T> State<T> {
         if self.receivers.is_empty() || !self.has_message() {
             return None;
         }
-        let message = self.queue.pop()?;
-        match self.hand_over(message) {
-            Ok((rest, wakeup)) => {
-                if let Some(message) = rest {
-                    self.queue.unpop(message);
-                    self.claimed += 1;
-                }
-                Some(wakeup)
+        let message = self.queue.front()?;
+        // SAFETY: the front holds a message, and is discounted if it was moved.
+        unsafe {
+            let (moved, wakeup) = self.hand_over(message)?;
+            if moved {
+                self.queue.count_popped();
+            } else {
+                self.claimed += 1;
             }
-            Err(message) => {
-                self.queue.unpop(message);
-                None
+            Some(wakeup)
+        }
+    }
+
+    /// For a select that receives without a buffer: takes a sender's message into the queue, and claims it.
+    fn meet_sender(&mut self) -> Option<(Token, Wakeup)> {
+        if self.senders.is_empty() {
+            return None;
+        }
+        let place = self.queue.vacant();
+        // SAFETY: a vacant slot has room, and is counted if it was filled.
+        unsafe {
+            let (moved, peer) = self.take_sender(place, Note::Promised(self.promises.upcoming()))?;
+            if !moved {
+                return Some((Token::Promised(self.promises.open(), None), peer));
             }
+            self.queue.count_pushed();
+            self.claimed += 1;
+            Some((Token::Granted, peer))
         }
     }
 
@@ -476,16 +508,8 @@ impl<T> Selectable for State<T> {
             }
             Side::Receive => {
                 if self.capacity == 0
-                    && let Some((message, peer)) = self.take_sender(Note::Promised(self.promises.upcoming()))
+                    && let Some((token, peer)) = self.meet_sender()
                 {
-                    let token = match message {
-                        Some(message) => {
-                            self.queue.push(message);
-                            self.claimed += 1;
-                            Token::Granted
-                        }
-                        None => Token::Promised(self.promises.open(), None),
-                    };
                     return Some((token, Some(peer)));
                 }
                 let token = self.take_due().map(Token::Due);
