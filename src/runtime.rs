@@ -109,7 +109,7 @@ impl Builder {
 /// from its next wait, and one that has not begun is dropped. The drop waits until all have ended, so a task that never
 /// waits and never ends keeps it waiting; [`shutdown_timeout`](Runtime::shutdown_timeout) doesn't wait longer than told.
 ///
-/// The global runtime starts at the first [`run`](crate::run) or [`spawn`](crate::spawn) and is never dropped.
+/// The global runtime starts at the first [`run`] or [`spawn`] and is never dropped.
 pub struct Runtime {
     /// `None` only while it is dropped.
     scheduler: Option<Arc<Scheduler>>,
