@@ -14,7 +14,7 @@ use crate::primitive::{Ordering, fence};
 pub(crate) fn light() {
     #[cfg(not(any(loom, throng_tsan)))]
     if kernel::ready() {
-        return std::sync::atomic::compiler_fence(Ordering::SeqCst);
+        return crate::primitive::compiler_fence(Ordering::SeqCst);
     }
     fence(Ordering::SeqCst);
 }
@@ -29,15 +29,15 @@ pub(crate) fn heavy() {
 
 #[cfg(not(any(loom, throng_tsan)))]
 mod kernel {
+    use crate::primitive::{Ordering, StaticAtomicBool};
     use std::sync::OnceLock;
-    use std::sync::atomic::{AtomicBool, Ordering};
 
     const REGISTER_PRIVATE_EXPEDITED: libc::c_int = 1 << 4;
     const PRIVATE_EXPEDITED: libc::c_int = 1 << 3;
 
     /// Set once the process is registered, and never cleared. A busy side that doesn't see it yet fences in full, which
     /// is always right.
-    static READY: AtomicBool = AtomicBool::new(false);
+    static READY: StaticAtomicBool = StaticAtomicBool::new(false);
     static REGISTERED: OnceLock<bool> = OnceLock::new();
 
     #[inline(always)]

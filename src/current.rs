@@ -9,6 +9,7 @@
 
 use crate::control::{Context, Header};
 use std::cell::Cell;
+use std::num::NonZeroUsize;
 use std::ptr::{self, NonNull};
 
 thread_local! {
@@ -19,6 +20,17 @@ thread_local! {
 #[inline(never)]
 pub(crate) fn context() -> *const Context {
     CONTEXT.with(Cell::get)
+}
+
+/// A number that no other task or thread has while this one lives: for a task, whichever thread runs it, the address
+/// of its control block; for a thread, the address of its slot. Two live objects never share an address, so tasks and
+/// threads can't be taken for one another. It may come back when its owner is gone.
+pub(crate) fn participant() -> NonZeroUsize {
+    #[inline(never)]
+    fn slot() -> NonZeroUsize {
+        CONTEXT.with(|slot| NonNull::from(slot).addr())
+    }
+    task().map_or_else(slot, NonNull::addr)
 }
 
 /// Makes `context` this kernel thread's, or clears it.

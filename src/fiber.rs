@@ -167,8 +167,9 @@ mod shadow {
         fn __tsan_switch_to_fiber(fiber: *mut c_void, flags: c_uint);
     }
 
-    /// Says that a switch orders nothing: the handing over of a task must synchronise by itself.
-    const NO_SYNC: c_uint = 1;
+    /// Says that what ran before on this kernel thread happens before what runs now, which is so: the worker's own cells are
+    /// used by one fiber after the other.
+    const SYNC: c_uint = 0;
 
     pub(super) struct Shadow(*mut c_void);
 
@@ -186,7 +187,7 @@ mod shadow {
         #[inline(always)]
         pub(super) fn leave(&self, to: &Shadow) {
             // SAFETY: called immediately before the switch to that fiber.
-            unsafe { __tsan_switch_to_fiber(to.0, NO_SYNC) }
+            unsafe { __tsan_switch_to_fiber(to.0, SYNC) }
         }
 
         #[inline(always)]

@@ -17,9 +17,8 @@ use crate::current;
 use crate::lock::Lock;
 use crate::park::{Reason, wait_in};
 use crate::stack::Class;
-use crate::wait::{FutureParker, Node, WaitQueue, Waiter, Wakeup};
+use crate::wait::{FutureParker, Node, WaitQueue, Waiter};
 use std::alloc::Layout;
-use std::any::Any;
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::future::Future;
@@ -27,7 +26,7 @@ use std::marker::PhantomData;
 use std::mem;
 use std::panic::{self, AssertUnwindSafe};
 use std::pin::Pin;
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -115,7 +114,8 @@ impl<F: FnOnce() -> T, T> Cell<F, T> {
         let detached = meeting.detached;
         drop(meeting);
         if let Some(wakeup) = joiner {
-            wakeup.fire();
+            // A waker is foreign code, and may panic.
+            quietly(|| wakeup.fire());
         }
         // SAFETY: without a handle the stage is still ours.
         if detached && let Stage::Result(result) = mem::replace(unsafe { &mut *cell.stage.get() }, Stage::Taken) {
@@ -150,13 +150,16 @@ impl<F: FnOnce() -> T, T> Cell<F, T> {
     }
 }
 
-/// Drops what belongs to a task that nobody waits for; a panic in there has been reported by the panic hook, and has
-/// nowhere else to go.
-fn drop_quietly<T>(value: T) {
-    if let Err(panic) = panic::catch_unwind(AssertUnwindSafe(|| drop(value))) {
+/// Runs what nobody waits for; a panic in there has been reported by the panic hook, and has nowhere else to go.
+fn quietly(f: impl FnOnce()) {
+    if let Err(panic) = panic::catch_unwind(AssertUnwindSafe(f)) {
         // The payload's own destructor may panic too.
         mem::forget(panic);
     }
+}
+
+fn drop_quietly<T>(value: T) {
+    quietly(|| drop(value));
 }
 
 /// A task that is not yet launched, and its handle. The runtime owns one reference to it.
@@ -261,6 +264,8 @@ impl<T> JoinHandle<T> {
     /// # Errors
     /// The payload the task panicked with; a [`Cancelled`](crate::cancel::Cancelled) if it was cancelled.
     pub fn join(mut self) -> std::thread::Result<T> {
+        // There is one joiner: a wait left over from a poll would be woken in place of this one.
+        self.withdraw();
         self.wait();
         self.take_result()
     }
@@ -275,6 +280,16 @@ impl<T> JoinHandle<T> {
         match wait_in(Reason::Join, None, &joint.meeting, meeting, |meeting| &mut meeting.joiner, ()).0 {
             Outcome::Cancelled => crate::cancel::unwind(),
             _ => debug_assert!(joint.meeting.lock().finished),
+        }
+    }
+
+    /// Takes the wait of the last poll back, if it was left pending.
+    fn withdraw(&mut self) {
+        if let Some(polled) = self.polled.take()
+            && let Some(node) = &polled.node
+        {
+            // SAFETY: it was pushed to this queue. After that nobody touches it.
+            unsafe { joint(self.task_ref()).meeting.lock().joiner.remove(node) };
         }
     }
 
@@ -322,9 +337,7 @@ impl<T> JoinHandle<T> {
 
 impl<T> Drop for JoinHandle<T> {
     fn drop(&mut self) {
-        if let Some(polled) = self.polled.take() {
-            polled.withdraw(self.task_ref());
-        }
+        self.withdraw();
         let Some(task) = &self.task else { return };
         let mut meeting = joint(task).meeting.lock();
         meeting.detached = true;
@@ -355,16 +368,6 @@ unsafe impl Send for Polled {}
 // SAFETY: as above.
 unsafe impl Sync for Polled {}
 
-impl Polled {
-    /// Unlinks it, after which nobody touches it.
-    fn withdraw(self: Box<Self>, task: &TaskRef) {
-        if let Some(node) = &self.node {
-            // SAFETY: it was pushed to this queue.
-            unsafe { joint(task).meeting.lock().joiner.remove(node) };
-        }
-    }
-}
-
 impl<T> Future for JoinHandle<T> {
     type Output = std::thread::Result<T>;
 
@@ -372,9 +375,7 @@ impl<T> Future for JoinHandle<T> {
     /// When it is polled again after it was ready.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // A wait serves one poll: the next one begins anew, with the waker it brings.
-        if let Some(polled) = self.polled.take() {
-            polled.withdraw(self.task_ref());
-        }
+        self.withdraw();
         let state = State::new();
         let epoch = state.arm(true);
         let mut polled =
@@ -399,6 +400,9 @@ impl<T> Future for JoinHandle<T> {
 /// Modelled on [`std::thread::Thread`].
 #[derive(Clone)]
 pub struct Task(pub(crate) TaskRef);
+
+impl panic::UnwindSafe for Task {}
+impl panic::RefUnwindSafe for Task {}
 
 impl Task {
     /// Its identity.

@@ -1,5 +1,151 @@
-//! Throng: an M:N work-stealing runtime of stackful green threads.
-#![allow(dead_code, unused_imports)] // while the house is being built
+//! Green threads for plain blocking Rust.
+//!
+//! [`spawn`] starts a *task*: a thread of Throng's own, with a stack of its own, that costs about a page of memory.
+//! A few kernel threads, the *workers*, run millions of them. A task that waits for a socket, a timer, a channel or another
+//! task leaves its worker to the next one, and the code that does so is ordinary code: no `async`, no `await`, no pinning,
+//! and any crate's loops over `Read` and `Write` as they are.
+//!
+//! # First steps
+//! Tasks are made and joined as threads are. There is nothing to set up: the runtime starts when it is first needed.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! let handle = throng::spawn(|| {
+//!     throng::task::sleep(Duration::from_millis(10));
+//!     6 * 7
+//! });
+//! assert_eq!(handle.join().unwrap(), 42);
+//!
+//! // The tasks of a scope may borrow.
+//! let words = ["any", "plain", "blocking", "code"];
+//! let longest = throng::scope(|s| {
+//!     let lengths = words.map(|word| s.spawn(|| word.len()));
+//!     lengths.map(|length| length.join().unwrap()).into_iter().max()
+//! });
+//! assert_eq!(longest, Some(8));
+//! ```
+//!
+//! They talk over channels, and [`select!`] waits for several at once:
+//!
+//! ```
+//! use std::time::Duration;
+//! use throng::chan::{after, bounded};
+//!
+//! let (sender, numbers) = bounded(4);
+//! throng::spawn(move || (1..=10).try_for_each(|number| sender.send(number)));
+//! let too_late = after(Duration::from_secs(60));
+//!
+//! let mut sum = 0;
+//! loop {
+//!     throng::select! {
+//!         recv(numbers) -> number => match number {
+//!             Ok(number) => sum += number,
+//!             Err(_) => break, // the sender is gone, and the channel empty
+//!         },
+//!         recv(too_late) -> _ => panic!("that took a minute"),
+//!     }
+//! }
+//! assert_eq!(sum, 55);
+//! ```
+//!
+//! And they serve sockets, one task for each connection:
+//!
+//! ```
+//! use std::io::{self, Read, Write};
+//! use throng::net::{Shutdown, TcpListener, TcpStream};
+//!
+//! # fn main() -> io::Result<()> {
+//! let listener = TcpListener::bind("127.0.0.1:0")?;
+//! let address = listener.local_addr()?;
+//! throng::spawn(move || {
+//!     for stream in listener.incoming().flatten() {
+//!         throng::spawn(move || io::copy(&mut &stream, &mut &stream));
+//!     }
+//! });
+//!
+//! let mut client = TcpStream::connect(address)?;
+//! client.write_all(b"echo")?;
+//! client.shutdown(Shutdown::Write)?;
+//! let mut reply = String::new();
+//! client.read_to_string(&mut reply)?;
+//! assert_eq!(reply, "echo");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`run`] makes the main program a task as well. It needn't be one, since everything here that waits works on a kernel
+//! thread too, but tasks wake one another faster than they wake a thread. As with threads, the process ends when `main`
+//! returns, whatever tasks still run.
+//!
+//! # What is where
+//!
+//! | module | holds | shaped like |
+//! |---|---|---|
+//! | the root | [`spawn`], [`JoinHandle`], [`scope`], [`run`], [`select!`] | [`std::thread`] |
+//! | [`task`] | names and stack sizes, [`sleep`](task::sleep), [`yield_now`](task::yield_now), [`park`](task::park), the [`current`](task::current) task | [`std::thread`] |
+//! | [`chan`] | channels, bounded and unbounded, timers that are channels, [`Select`](chan::Select) | `crossbeam-channel` |
+//! | [`sync`] | locks, condition variables, wait groups, semaphores, barriers, lazy values | `parking_lot`, [`std::sync`] |
+//! | [`net`] | TCP, UDP and Unix sockets, name look-up | [`std::net`], [`std::os::unix::net`] |
+//! | [`future`] | [`block_on`](future::block_on): awaiting in plain code | |
+//! | [`cancel`] | what a cancelled task ends with | |
+//! | [`runtime`] | runtimes of one's own, with as many workers as one likes | |
+//!
+//! A program moves over from the model by changing its `use` lines; each item says what differs. Tasks and kernel
+//! threads mix at will: either end of a channel, either side of a lock or a socket may be a task or a plain
+//! [`std::thread`]. A [`JoinHandle`] is also a [`Future`], for code on an async executor, and [`future::block_on`] is the
+//! way back.
+//!
+//! # Workers
+//! A worker is a kernel thread that runs tasks: by default there are as many as [`std::thread::available_parallelism`]
+//! says. Each has a queue; one that has nothing to do takes from the others, and sleeps in the kernel when there is
+//! nothing to take. Tasks are switched where they wait and nowhere else, so between two waits a task has its worker for
+//! itself.
+//!
+//! That is its duty, too: a task that computes for long, or waits in the kernel behind Throng's back (a lock of `std`
+//! that is held elsewhere, a pipe, a slow file system, [`std::thread::sleep`]) keeps its worker, and when all workers are
+//! kept like this, everyone else waits. Call [`task::yield_now`] in long computations, use this crate's locks, channels
+//! and sockets to wait, and give what must block to a kernel thread, whose result a channel or a socket brings back:
+//!
+//! ```
+//! use throng::chan::bounded;
+//!
+//! let content = throng::run(|| {
+//!     let (sender, content) = bounded(1);
+//!     std::thread::spawn(move || sender.send(std::fs::read_to_string("/etc/hostname")));
+//!     content.recv().unwrap()
+//! });
+//! # drop(content);
+//! ```
+//!
+//! # Stacks
+//! A task's stack is address space, of which only the pages that were touched take memory. By default it has 256 KiB, and
+//! 1 MiB in debug builds, whose frames are several times as large. That is plenty for ordinary code. Ask for more for deep
+//! recursion or large arrays, for one task by [`task::Builder::stack_size`], for all of a runtime by
+//! [`runtime::Builder::stack_size`]; for less there is hardly a reason, as it saves no memory, only page tables. A task
+//! gets its stack when it first runs, and one that ends gives it to the next, so short tasks share a few that are hot.
+//!
+//! Below each stack lies a guard: a task that overflows its stack ends the process, by `SIGSEGV`, and damages nothing.
+//!
+//! # Panics and cancellation
+//! A panic ends its task and no other. [`JoinHandle::join`] returns the payload, [`scope`] and [`run`] pass it on to the
+//! caller. (With `panic = "abort"` there is no such thing, as ever.) Locks are not poisoned.
+//!
+//! [`JoinHandle::cancel`] asks a task to end: it unwinds from the wait it is in, or from its next one, and runs its
+//! destructors. The same happens to the tasks of a [`Runtime`](runtime::Runtime) that is dropped.
+//!
+//! # What a task may not assume
+//! A task may go on, after a wait, on another kernel thread than before, and other tasks ran on the old one meanwhile. What
+//! belongs to a kernel thread must therefore not be held across a wait, though the compiler doesn't object:
+//!
+//! * a reference into a thread-local: in `KEY.with(|value| ..)` don't wait;
+//! * what shares something with a thread-local, such as an `Rc` out of one; some random number generators are;
+//! * a guard that its thread must release: those of [`std::sync`] and of [`std::io::stdout`]'s lock.
+//!
+//! [`std::thread::current`] and [`std::thread::park`] speak of the worker; [`task::current`] and [`task::park`] of the task.
+//!
+//! # Platforms
+//! Linux on x86-64 and AArch64.
 
 #[allow(unsafe_code)]
 mod arch;
@@ -14,12 +160,15 @@ mod control;
 mod current;
 #[allow(unsafe_code)]
 mod fiber;
+pub mod future;
 #[allow(unsafe_code)]
 mod join;
 #[allow(unsafe_code)]
 mod lock;
 pub mod net;
 mod netpoll;
+#[allow(unsafe_code)]
+mod overflow;
 #[allow(unsafe_code)]
 mod park;
 mod primitive;
@@ -32,6 +181,7 @@ mod scheduler;
 mod scope;
 #[allow(unsafe_code)]
 mod stack;
+pub mod sync;
 #[allow(unsafe_code)]
 pub mod task;
 #[allow(unsafe_code)]
@@ -42,3 +192,8 @@ mod wait;
 pub use crate::join::JoinHandle;
 pub use crate::runtime::{run, spawn};
 pub use crate::scope::{Scope, ScopedJoinHandle, scope};
+
+/// Runs the README's examples with the doctests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -17,7 +17,7 @@ const SPIN_ROUNDS: u32 = 6;
 pub(crate) struct Lock<T: ?Sized> {
     held: AtomicBool,
     #[cfg(loom)]
-    cell: loom::cell::UnsafeCell<()>,
+    cell: crate::primitive::TrackedCell<()>,
     value: std::cell::UnsafeCell<T>,
 }
 
@@ -36,7 +36,7 @@ impl<T> Lock<T> {
     pub(crate) fn new(value: T) -> Lock<T> {
         Lock {
             held: AtomicBool::new(false),
-            cell: loom::cell::UnsafeCell::new(()),
+            cell: crate::primitive::TrackedCell::new(()),
             value: std::cell::UnsafeCell::new(value),
         }
     }
@@ -50,15 +50,6 @@ impl<T: ?Sized> Lock<T> {
             self.lock_contended();
         }
         self.guard()
-    }
-
-    #[inline]
-    pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
-        // Acquire: as in `lock`.
-        match self.held.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed) {
-            Ok(_) => Some(self.guard()),
-            Err(_) => None,
-        }
     }
 
     #[inline]

@@ -66,7 +66,6 @@ mod readiness;
 mod source;
 mod table;
 
-pub(crate) use readiness::Seen;
 pub(crate) use source::{Direction, Source};
 
 use crate::primitive::{AtomicU8, AtomicUsize, Ordering};

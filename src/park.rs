@@ -115,9 +115,9 @@ fn park_task(
     }
     header.reason.store(reason as u8, Ordering::Relaxed);
     match deadline {
-        // SAFETY (both): this is a task of `host`, on its own stack, and its wait is armed; the entry stays in this frame
-        // until it is disarmed.
+        // SAFETY: this is a task of `host`, on its own stack, and its wait is armed.
         None => unsafe { host.suspend(context, Leave::Park) },
+        // SAFETY: as above; and the entry stays in this frame until it is disarmed.
         Some(deadline) => unsafe {
             let entry = TimerEntry::new(deadline, task, epoch);
             host.arm_timer(&entry);

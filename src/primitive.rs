@@ -14,6 +14,14 @@ pub(crate) use loom::sync::atomic::{
     AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
 };
 
+/// Keeps the compiler alone from moving accesses: half of a fence whose other half the kernel runs.
+#[cfg(not(loom))]
+pub(crate) use std::sync::atomic::compiler_fence;
+
+/// A cell that tells loom's race detector of each access.
+#[cfg(loom)]
+pub(crate) use loom::cell::UnsafeCell as TrackedCell;
+
 /// For a counter or a list in a `static`, which loom's types can't be: its model would not be reset between executions.
 pub(crate) use std::sync::atomic::{
     AtomicBool as StaticAtomicBool, AtomicPtr as StaticAtomicPtr, AtomicU64 as StaticAtomicU64,

@@ -1,18 +1,17 @@
 //! Runtimes: the global one, and one's own.
 
 use crate::asymmetric;
-use crate::control::{Header, Schedule};
 use crate::current;
 use crate::join::{self, JoinHandle, Observer};
 use crate::netpoll::Netpoll;
+use crate::overflow;
 use crate::park;
 use crate::scheduler::Scheduler;
-use crate::stack::{self, Class};
+use crate::stack;
 use std::fmt;
 use std::io;
 use std::mem;
 use std::panic;
-use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -98,6 +97,7 @@ impl Builder {
         }
         let class = stack::class_for(self.stack_size)?;
         asymmetric::prepare();
+        overflow::install();
         let seed = self.seed.unwrap_or_else(crate::rng::shared);
         Ok(Runtime { scheduler: Some(Scheduler::start(workers, class, &self.name, seed)?) })
     }
@@ -114,6 +114,10 @@ pub struct Runtime {
     /// `None` only while it is dropped.
     scheduler: Option<Arc<Scheduler>>,
 }
+
+// A panic stops at its task's base, and leaves the runtime as it was.
+impl panic::UnwindSafe for Runtime {}
+impl panic::RefUnwindSafe for Runtime {}
 
 impl Runtime {
     /// A [`Builder`].

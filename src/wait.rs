@@ -70,24 +70,40 @@ impl Waiter {
     ///
     /// # Safety
     /// The participant is still in the wait, or held in it by a lock that it must take before it leaves.
+    #[inline]
     pub(crate) unsafe fn claim(self, outcome: Outcome) -> Option<Wakeup> {
-        // SAFETY (each arm): the caller vouches that the participant is there until the claim.
         match self.who {
+            // SAFETY: the caller vouches that the participant is there until the claim.
             Who::Task(task) => match unsafe { task.as_ref() }.state.claim(self.epoch, outcome)? {
                 Claimed::Parked => Some(Wakeup(Wake::Task(task))),
                 Claimed::OnStack => Some(Wakeup(Wake::Nothing)),
             },
+            // SAFETY: as above.
+            _ => unsafe { self.claim_other(outcome) },
+        }
+    }
+
+    /// `claim`, of what is no task.
+    ///
+    /// # Safety
+    /// As for `claim`.
+    #[cold]
+    unsafe fn claim_other(self, outcome: Outcome) -> Option<Wakeup> {
+        match self.who {
+            Who::Task(_) => unreachable!("a task was claimed above"),
             Who::Thread(parker) => {
+                // SAFETY: as in `claim`.
                 let parker = unsafe { parker.as_ref() };
                 let thread = parker.thread.clone();
                 let _ = parker.state.claim(self.epoch, outcome)?;
                 Some(Wakeup(Wake::Thread(thread)))
             }
             Who::Future(parker) => {
+                // SAFETY: as in `claim`.
                 let parker = unsafe { parker.as_ref() };
                 let mut waker = parker.waker.lock();
                 let _ = parker.state.claim(self.epoch, outcome)?;
-                Some(Wakeup(waker.take().map_or(Wake::Nothing, Wake::Future)))
+                Some(Wakeup(waker.take().map_or(Wake::Nothing, |waker| Wake::Future(Box::new(waker)))))
             }
         }
     }
@@ -97,12 +113,15 @@ impl Waiter {
     /// # Safety
     /// As for `claim`.
     unsafe fn is_claimable(self) -> bool {
-        // SAFETY (each arm): as in `claim`.
-        match self.who {
-            Who::Task(task) => unsafe { task.as_ref() }.state.is_claimable(self.epoch),
-            Who::Thread(parker) => unsafe { parker.as_ref() }.state.is_claimable(self.epoch),
-            Who::Future(parker) => unsafe { parker.as_ref() }.state.is_claimable(self.epoch),
-        }
+        let state = match self.who {
+            // SAFETY: as in `claim`.
+            Who::Task(task) => unsafe { &task.as_ref().state },
+            // SAFETY: as in `claim`.
+            Who::Thread(parker) => unsafe { &parker.as_ref().state },
+            // SAFETY: as in `claim`.
+            Who::Future(parker) => unsafe { &parker.as_ref().state },
+        };
+        state.is_claimable(self.epoch)
     }
 }
 
@@ -111,7 +130,8 @@ enum Wake {
     Nothing,
     Task(NonNull<Header>),
     Thread(Thread),
-    Future(Waker),
+    /// Boxed so that the others, which are frequent, travel in two registers.
+    Future(Box<Waker>),
 }
 
 /// A claimed waiter, to be woken once no lock is held.
@@ -213,6 +233,24 @@ impl<P> WaitQueue<P> {
         self.tail = node;
     }
 
+    /// Links a node before all others: one that has been woken for nothing keeps its turn.
+    ///
+    /// # Safety
+    /// As for `push_back`.
+    pub(crate) unsafe fn push_front(&mut self, node: &Node<P>) {
+        debug_assert!(!node.linked.get());
+        node.linked.set(true);
+        node.prev.set(ptr::null());
+        node.next.set(self.head);
+        if self.head.is_null() {
+            self.tail = node;
+        } else {
+            // SAFETY: the invariant.
+            unsafe { (*self.head).prev.set(node) };
+        }
+        self.head = node;
+    }
+
     /// Unlinks a node wherever it stands; `false` if it has been taken.
     ///
     /// # Safety
@@ -236,7 +274,7 @@ impl<P> WaitQueue<P> {
 
     /// Unlinks the oldest waiter that can be claimed, and claims it. `give` is called with its payload before the claim,
     /// and `undo` with what it returned when the claim fails; the next one is tried then. `not` is passed over.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take<R>(
         &mut self,
         not: Option<Waiter>,
@@ -261,6 +299,37 @@ impl<P> WaitQueue<P> {
             }
         }
         None
+    }
+
+    /// Claims the oldest waiter that can be, if it gets what it wants: `offer` is called with its payload before the
+    /// claim, and `undo` when the claim fails; the next one is tried then. Where `offer` refuses, that waiter stays the
+    /// oldest, and nobody behind it is asked.
+    #[inline]
+    pub(crate) fn take_front<R>(
+        &mut self,
+        mut offer: impl FnMut(&mut P) -> Option<R>,
+        mut undo: impl FnMut(&mut P, R),
+    ) -> Option<(R, Wakeup)> {
+        while !self.head.is_null() {
+            // SAFETY: the invariant; the payload is ours under the lock.
+            let (node, payload) = unsafe { (&*self.head, &mut *(*self.head).payload.get()) };
+            let given = offer(payload)?;
+            // SAFETY: it is linked in this queue.
+            unsafe { self.remove(node) };
+            // SAFETY: the waiter must take the lock we hold before it leaves, unless this claim succeeds.
+            match unsafe { node.waiter.claim(Outcome::Woken) } {
+                Some(wakeup) => return Some((given, wakeup)),
+                None => undo(payload, given),
+            }
+        }
+        None
+    }
+
+    /// What the oldest waiter has to say.
+    #[inline]
+    pub(crate) fn front(&mut self) -> Option<&mut P> {
+        // SAFETY: the invariant; the payload is ours under the lock.
+        (!self.head.is_null()).then(|| unsafe { &mut *(*self.head).payload.get() })
     }
 
     /// Claims the oldest waiter that can be, where nothing is handed over.

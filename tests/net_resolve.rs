@@ -22,7 +22,7 @@ fn what_std_takes() {
         all(("127.0.0.1".to_string(), 80)),
         all("127.0.0.1:80"),
         all("127.0.0.1:80".to_string()),
-        all(&"127.0.0.1:80".to_string()),
+        all("127.0.0.1:80".to_string()),
         all(&[SocketAddr::V4(v4)][..]),
     ] {
         assert_eq!(addrs, [v4.into()]);

@@ -132,6 +132,7 @@ unsafe impl Send for StackPointer {}
 // SAFETY: as above, and nothing is mutable through a shared one.
 unsafe impl Sync for StackPointer {}
 
+#[cfg(test)]
 impl StackPointer {
     /// Stands where no context is suspended.
     pub(crate) const NULL: Self = Self(std::ptr::null_mut());

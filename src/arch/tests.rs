@@ -78,7 +78,7 @@ fn goes_to_and_fro() {
 #[test]
 fn any_top_gives_an_aligned_stack() {
     #[repr(align(16))]
-    struct Aligned([u8; 16]);
+    struct Aligned(#[allow(dead_code)] [u8; 16]);
     let mut stack = vec![0; STACK];
     for odd in 0..64 {
         let pair = Pair::new(&mut stack[..STACK - odd], &|_| {
@@ -93,20 +93,20 @@ fn any_top_gives_an_aligned_stack() {
 
 /// More live values of each kind than there are registers, so that all of those are in use across the switch.
 macro_rules! keeps {
-    ($switch:expr, $($name:ident)*) => {{
+    ($switch:block, $($name:ident)*) => {{
         $(let $name = black_box(concat!(stringify!($name), line!()).len() as u64);)*
         let mut integers = [$($name.wrapping_mul(0x9e37_79b9_7f4a_7c15)),*];
         let mut floats = [$($name as f64 * 1.25),*];
         let mut vectors = [$([$name as f32, 1.0, 2.0, 3.0]),*];
         for round in 0..100u64 {
-            $switch;
+            $switch
             integers.iter_mut().for_each(|integer| *integer = integer.rotate_left(7) ^ round);
             floats.iter_mut().for_each(|float| *float = *float * 0.5 + round as f64);
             vectors.iter_mut().flatten().for_each(|lane| *lane = *lane * 0.5 + round as f32);
         }
         (integers, floats, vectors)
     }};
-    ($switch:expr) => {
+    ($switch:block) => {
         keeps!($switch, a b c d e f g h i j k l m n o p q r s t u v w x y z aa bb cc dd ee ff gg hh ii jj kk ll mm nn oo)
     };
 }
@@ -115,11 +115,11 @@ macro_rules! keeps {
 fn keeps_what_is_in_registers() {
     let mut stack = vec![0; STACK];
     let pair = Pair::new(&mut stack, &|pair| {
-        let expected = keeps!(());
-        assert_eq!(expected, keeps!(pair.suspend()));
+        let expected = keeps!({});
+        assert_eq!(expected, keeps!({ pair.suspend() }));
     });
-    let expected = keeps!(());
-    let kept = keeps!(pair.resume());
+    let expected = keeps!({});
+    let kept = keeps!({ pair.resume() });
     pair.finish();
     assert_eq!(expected, kept);
 }
@@ -196,8 +196,8 @@ fn backtrace_ends_at_the_trampoline() {
         let backtrace = std::backtrace::Backtrace::force_capture().to_string();
         assert!(backtrace.contains("function_of_the_fiber"), "{backtrace}");
         // Lines that name a frame begin with its number; others say where it is.
-        let frames = backtrace.lines().filter(|line| line.trim_start().starts_with(|c: char| c.is_ascii_digit()));
-        let last = frames.last().unwrap();
+        let mut frames = backtrace.lines().filter(|line| line.trim_start().starts_with(|c: char| c.is_ascii_digit()));
+        let last = frames.next_back().unwrap();
         assert!(last.contains("trampoline"), "{backtrace}");
 
         let mut frames = 0usize;

@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn a_panicking_destructor_leaks_only_what_is_behind_it() {
-        struct Bomb(bool, Rc<()>);
+        struct Bomb(bool, #[allow(dead_code)] Rc<()>);
         impl Drop for Bomb {
             fn drop(&mut self) {
                 assert!(!self.0, "boom");

@@ -289,7 +289,7 @@ fn at_once<'a, P: Purpose>(arms: &[Arm<'a>], waiter: Option<Waiter>) -> Option<P
                 let line = P::line(arm.side);
                 arm.link(channel, line, waiter);
                 if line != Line::Observers {
-                    wakeups.append(&mut channel.notify());
+                    wakeups.extend(channel.notify().into_iter().flat_map(|others| *others));
                 }
             });
         }
@@ -338,7 +338,9 @@ impl Drop for Guards<'_, '_> {
 #[inline(never)]
 fn wait<'a, P: Purpose>(arms: &mut [Arm<'a>], deadline: Option<Instant>) -> (Option<P::Got<'a>>, Outcome) {
     arms.sort_unstable_by_key(Arm::address);
-    arms.iter_mut().for_each(|arm| drop(arm.node.take()));
+    for arm in arms.iter_mut() {
+        arm.node.take();
+    }
     // Shared from here on: wakers follow pointers to the nodes.
     let arms = &*arms;
     let mut got = None;

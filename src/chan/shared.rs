@@ -3,7 +3,7 @@
 use super::error::{RecvTimeoutError, SendError};
 use super::promise::{Collected, Ticket};
 use super::source::Source;
-use super::state::{Found, Line, Note, Refused, Selectable, Side, Slot, State, Token, Wakes};
+use super::state::{Found, Line, Note, Refused, Selectable, Side, Slot, State, Token, Wakes, fire_all};
 use crate::cancel;
 use crate::control::Outcome;
 use crate::lock::{Guard, Lock};
@@ -164,18 +164,23 @@ impl<T> Shared<T> {
             }
             let observers = state.notify();
             drop(state);
-            observers.into_iter().for_each(|observer| observer.fire());
+            if let Some(observers) = observers {
+                fire_all(observers);
+            }
             true
         })
         .expect("never withdrawn");
         // It is still held if the task was cancelled before it could publish.
         drop(state);
-        let Some(node) = node else { return (outcome, Note::Waiting) };
-        if outcome != Outcome::Woken {
-            // SAFETY: it was pushed to this line.
-            unsafe { self.lock().line(line).remove(&node) };
+        if outcome != Outcome::Woken
+            && let Some(node) = &node
+        {
+            // SAFETY: it was pushed to this line, and has not moved.
+            unsafe { self.lock().line(line).remove(node) };
         }
-        (outcome, node.into_payload().note)
+        // SAFETY: it has been unlinked, by its waker or just now.
+        let note = node.as_ref().map_or(Note::Waiting, |node| unsafe { node.payload() }.note);
+        (outcome, note)
     }
 
     /// Sends what is at `message`, with the lock held already.

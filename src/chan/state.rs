@@ -89,25 +89,34 @@ pub(super) enum Token {
     Disconnected,
 }
 
-/// Those to be woken once the lock is free.
+/// Those to be woken once the lock is free: mostly one, the peer. One word where there are no others.
 #[must_use]
 pub(super) struct Wakes {
     peer: Option<Wakeup>,
-    others: Vec<Wakeup>,
+    others: Others,
 }
 
+#[allow(clippy::box_collection)] // one word, see `Wakes`
+pub(super) type Others = Option<Box<Vec<Wakeup>>>;
+
 impl Wakes {
-    const NONE: Wakes = Wakes { peer: None, others: Vec::new() };
+    const NONE: Wakes = Wakes { peer: None, others: None };
 
     #[inline]
     pub(super) fn fire(self) {
         if let Some(peer) = self.peer {
             peer.fire();
         }
-        for other in self.others {
-            other.fire();
+        if let Some(others) = self.others {
+            fire_all(others);
         }
     }
+}
+
+#[cold]
+#[allow(clippy::boxed_local, clippy::box_collection)] // as it is kept
+pub(super) fn fire_all(others: Box<Vec<Wakeup>>) {
+    others.into_iter().for_each(Wakeup::fire);
 }
 
 /// Why a message was not taken.
@@ -199,6 +208,7 @@ impl<T> State<T> {
     ///
     /// # Safety
     /// `message` points to a message, which is moved from there if this succeeds.
+    #[inline(always)]
     pub(super) unsafe fn send(&mut self, message: *mut T) -> Result<Wakes, Refused> {
         if self.disconnected {
             return Err(Refused::Disconnected);
@@ -210,7 +220,7 @@ impl<T> State<T> {
                     self.push_from(message);
                     self.claimed += 1;
                 }
-                return Ok(Wakes { peer: Some(peer), others: Vec::new() });
+                return Ok(Wakes { peer: Some(peer), others: None });
             }
             if self.has_room() {
                 self.push_from(message);
@@ -224,6 +234,7 @@ impl<T> State<T> {
     ///
     /// # Safety
     /// `place` has room for a message.
+    #[inline(always)]
     pub(super) unsafe fn receive(&mut self, place: *mut T) -> Found {
         if self.has_message()
             && let Some(message) = self.queue.pop()
@@ -237,7 +248,7 @@ impl<T> State<T> {
             // SAFETY: the caller's.
             && let Some((moved, peer)) = unsafe { self.take_sender(place, Note::Promised(self.promises.upcoming())) }
         {
-            let wakes = Wakes { peer: Some(peer), others: Vec::new() };
+            let wakes = Wakes { peer: Some(peer), others: None };
             return if moved { Found::Message(wakes) } else { Found::Promise(self.promises.open(None), wakes) };
         }
         if let Some(due) = self.take_due() {
@@ -265,6 +276,7 @@ impl<T> State<T> {
     ///
     /// # Safety
     /// `message` points to a message.
+    #[inline]
     unsafe fn hand_over(&mut self, message: *mut T) -> Option<(bool, Wakeup)> {
         self.receivers.take(
             None,
@@ -287,6 +299,7 @@ impl<T> State<T> {
     ///
     /// # Safety
     /// `place` has room for a message.
+    #[inline]
     unsafe fn take_sender(&mut self, place: *mut T, reservation: Note) -> Option<(bool, Wakeup)> {
         self.senders.take(
             None,
@@ -362,20 +375,14 @@ impl<T> State<T> {
     /// Restores the invariants about those who wait, after a reservation was used or given back.
     #[inline]
     fn settle(&mut self) -> Wakes {
-        if self.senders.is_empty() && self.receivers.is_empty() && self.observers.is_empty() {
-            return Wakes::NONE;
+        let peer = self.feed().or_else(|| self.admit());
+        let mut others = self.notify();
+        if peer.is_some() {
+            while let Some(wakeup) = self.feed().or_else(|| self.admit()) {
+                others.get_or_insert_default().push(wakeup);
+            }
         }
-        self.settle_waiters()
-    }
-
-    #[inline(never)]
-    fn settle_waiters(&mut self) -> Wakes {
-        let mut others = Vec::new();
-        while let Some(wakeup) = self.feed().or_else(|| self.admit()) {
-            others.push(wakeup);
-        }
-        others.extend(self.notify());
-        Wakes { peer: None, others }
+        Wakes { peer, others }
     }
 
     /// Sends with the room that was granted.
@@ -398,7 +405,7 @@ impl<T> State<T> {
     /// Sends what was promised.
     pub(super) fn send_promised(&mut self, ticket: Ticket, message: T) -> Result<Wakes, T> {
         match self.promises.fulfil(ticket, message) {
-            Ok(peer) => Ok(Wakes { peer, others: self.settlers.take_all() }),
+            Ok(peer) => Ok(Wakes { peer, others: take_all(&mut self.settlers) }),
             Err(message) if self.disconnected => Err(message),
             Err(message) => Ok(self.return_message(message)),
         }
@@ -432,13 +439,15 @@ impl<T> State<T> {
             Side::Send => &mut self.receivers,
             Side::Receive => &mut self.senders,
         };
-        let mut others = Vec::new();
+        let mut others = Others::None;
         while let Some(((), wakeup)) =
             line.take(None, |slot| slot.note = Note::Disconnected, |slot, ()| slot.note = Note::Waiting)
         {
-            others.push(wakeup);
+            others.get_or_insert_default().push(wakeup);
         }
-        others.extend(self.notify());
+        if let Some(observers) = self.notify() {
+            others.get_or_insert_default().extend(*observers);
+        }
         let messages = (gone == Side::Receive).then(|| std::mem::replace(&mut self.queue, Fifo::new()));
         (Wakes { peer: None, others }, messages)
     }
@@ -458,6 +467,15 @@ impl<T> State<T> {
     }
 }
 
+#[inline]
+fn take_all(line: &mut WaitQueue<Slot>) -> Others {
+    #[cold]
+    fn some(line: &mut WaitQueue<Slot>) -> Others {
+        Some(Box::new(line.take_all()))
+    }
+    if line.is_empty() { None } else { some(line) }
+}
+
 /// What `select` needs of a channel, whatever the channel carries.
 pub(super) trait Selectable {
     /// Chooses the operation if it is ready: reserves what completes it. May claim one to be woken.
@@ -470,7 +488,7 @@ pub(super) trait Selectable {
     fn due(&self) -> Option<Instant>;
     fn line(&mut self, line: Line) -> &mut WaitQueue<Slot>;
     /// Claims the observers, because something changed.
-    fn notify(&mut self) -> Vec<Wakeup>;
+    fn notify(&mut self) -> Others;
 }
 
 impl<T> Selectable for State<T> {
@@ -520,7 +538,7 @@ impl<T> Selectable for State<T> {
             (Token::Promised(ticket), Side::Receive) => self.forsake(ticket),
             (Token::Promised(ticket), Side::Send) => {
                 let peer = self.promises.void(ticket);
-                Wakes { peer, others: self.settlers.take_all() }
+                Wakes { peer, others: take_all(&mut self.settlers) }
             }
             (Token::Due(due), _) => {
                 // The tick that is due now stands for this one too.
@@ -547,7 +565,7 @@ impl<T> Selectable for State<T> {
     }
 
     #[inline]
-    fn notify(&mut self) -> Vec<Wakeup> {
-        if self.observers.is_empty() { Vec::new() } else { self.observers.take_all() }
+    fn notify(&mut self) -> Others {
+        take_all(&mut self.observers)
     }
 }

@@ -175,9 +175,14 @@ impl Header {
     /// they are cancelled, so the task's fence is the light one.
     #[must_use]
     pub(crate) fn cancel(&self) -> bool {
-        // Relaxed: ordered by the fence.
-        self.cancelled.store(true, Ordering::Relaxed);
+        self.mark_cancelled();
         asymmetric::heavy();
+        self.wake_cancelled()
+    }
+
+    /// The second half of `cancel`, after the fence.
+    #[must_use]
+    pub(crate) fn wake_cancelled(&self) -> bool {
         self.state.claim_current(Outcome::Cancelled) == Some(Claimed::Parked)
     }
 
@@ -189,9 +194,9 @@ impl Header {
         self.cancelled.load(Ordering::Relaxed) && self.mask.get() == 0
     }
 
-    /// Cancels a task that its caller is about to run.
+    /// The first half of `cancel`; all of it for a task that the caller is about to run.
     pub(crate) fn mark_cancelled(&self) {
-        // Relaxed: only the task itself has yet to see it.
+        // Relaxed: the task itself sees it, or there is a fence.
         self.cancelled.store(true, Ordering::Relaxed);
     }
 

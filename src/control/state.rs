@@ -208,3 +208,191 @@ impl State {
         Outcome::from_phase(self.word.load(Ordering::Acquire) & PHASE)
     }
 }
+
+#[cfg(all(test, loom))]
+mod models {
+    use super::*;
+    use crate::primitive::{AtomicU64, TrackedCell};
+    use loom::thread;
+    use std::sync::Arc;
+
+    /// A task as the protocol sees it: its state, its stack, and a count of how often it was made runnable.
+    struct Task {
+        state: State,
+        stack: TrackedCell<u32>,
+        /// What a waker hands over.
+        given: TrackedCell<u32>,
+        runnable: AtomicU64,
+    }
+
+    // SAFETY: that the cells are used by one thread at a time is what loom checks.
+    unsafe impl Sync for Task {}
+    // SAFETY: as above.
+    unsafe impl Send for Task {}
+
+    impl Task {
+        fn new() -> Arc<Task> {
+            let (state, runnable) = (State::new(), AtomicU64::new(0));
+            Arc::new(Task { state, stack: TrackedCell::new(0), given: TrackedCell::new(0), runnable })
+        }
+
+        /// Resumes the task: whoever does that has its stack for himself.
+        fn resume(&self) {
+            self.stack.with_mut(|stack| {
+                // SAFETY: loom checks that nobody else is here.
+                unsafe { *stack += 1 }
+            });
+            self.runnable.fetch_add(1, Ordering::Relaxed);
+        }
+
+        /// Gives and claims, as a waker does that holds the queue's lock.
+        fn wake(&self, epoch: Epoch, outcome: Outcome) -> bool {
+            match self.state.claim(epoch, outcome) {
+                Some(Claimed::Parked) => self.resume(),
+                Some(Claimed::OnStack) => {}
+                None => return false,
+            }
+            true
+        }
+
+        /// Leaves the stack.
+        fn suspend(&self) {
+            self.stack.with_mut(|stack| {
+                // SAFETY: as above.
+                unsafe { *stack += 1 }
+            });
+            if !self.state.commit() {
+                self.resume();
+            }
+        }
+    }
+
+    #[test]
+    fn a_parked_task_is_resumed_once_on_a_stack_that_was_left() {
+        loom::model(|| {
+            let task = Task::new();
+            let epoch = task.state.arm(false);
+            let waker = thread::spawn({
+                let task = Arc::clone(&task);
+                move || {
+                    // SAFETY: written before the claim, read after it.
+                    task.given.with_mut(|given| unsafe { *given = 7 });
+                    assert!(task.wake(epoch, Outcome::Woken));
+                }
+            });
+            task.suspend();
+            if task.state.outcome() == Some(Outcome::Woken) {
+                // SAFETY: as above.
+                task.given.with(|given| assert_eq!(unsafe { *given }, 7));
+            }
+            waker.join().unwrap();
+            assert_eq!(task.runnable.load(Ordering::Relaxed), 1);
+            assert_eq!(task.state.outcome(), Some(Outcome::Woken));
+        });
+    }
+
+    #[test]
+    fn of_several_claimers_one_wins() {
+        loom::model(|| {
+            let task = Task::new();
+            let epoch = task.state.arm(false);
+            let claimers = [Outcome::Woken, Outcome::TimedOut].map(|outcome| {
+                let task = Arc::clone(&task);
+                thread::spawn(move || task.wake(epoch, outcome))
+            });
+            task.suspend();
+            let [woken, timed_out] = claimers.map(|claimer| claimer.join().unwrap());
+            assert!(woken != timed_out);
+            assert_eq!(task.runnable.load(Ordering::Relaxed), 1);
+            assert_eq!(task.state.outcome(), Some(if woken { Outcome::Woken } else { Outcome::TimedOut }));
+        });
+    }
+
+    #[test]
+    fn a_withdrawn_wait_is_nobodys() {
+        loom::model(|| {
+            let task = Task::new();
+            let epoch = task.state.arm(false);
+            let waker = thread::spawn({
+                let task = Arc::clone(&task);
+                move || {
+                    // SAFETY: the waker writes before it claims; the owner reads if it was claimed.
+                    task.given.with_mut(|given| unsafe { *given = 7 });
+                    task.wake(epoch, Outcome::Woken)
+                }
+            });
+            match task.state.withdraw(epoch) {
+                Ok(()) => assert!(!waker.join().unwrap()),
+                Err(outcome) => {
+                    assert_eq!(outcome, Outcome::Woken);
+                    // SAFETY: as above.
+                    task.given.with(|given| assert_eq!(unsafe { *given }, 7));
+                    assert!(waker.join().unwrap());
+                }
+            }
+            assert_eq!(task.runnable.load(Ordering::Relaxed), 0);
+        });
+    }
+
+    #[test]
+    fn a_stale_claimer_does_not_end_the_next_wait() {
+        loom::model(|| {
+            let task = Task::new();
+            let stale = task.state.arm(false);
+            let late = thread::spawn({
+                let task = Arc::clone(&task);
+                move || task.state.claim(stale, Outcome::TimedOut).is_some()
+            });
+            let withdrawn = task.state.withdraw(stale).is_ok();
+            let epoch = task.state.arm(false);
+            assert!(withdrawn != late.join().unwrap());
+            assert!(task.state.is_claimable(epoch));
+            assert_eq!(task.state.claim(epoch, Outcome::Woken), Some(Claimed::OnStack));
+        });
+    }
+
+    #[test]
+    fn a_shielded_wait_is_closed_to_those_who_know_no_epoch() {
+        loom::model(|| {
+            let task = Task::new();
+            let epoch = task.state.arm(true);
+            let canceller = thread::spawn({
+                let task = Arc::clone(&task);
+                move || task.state.claim_current(Outcome::Cancelled).is_some()
+            });
+            task.suspend();
+            assert!(!canceller.join().unwrap());
+            assert!(task.wake(epoch, Outcome::Woken));
+        });
+    }
+
+    /// The handshake of `Header::cancel` against `park`: flag and state word, with a fence on each side.
+    #[test]
+    fn a_cancelled_task_does_not_sleep_on() {
+        loom::model(|| {
+            let task = Task::new();
+            let cancelled = Arc::new(crate::primitive::AtomicBool::new(false));
+            let canceller = thread::spawn({
+                let (task, cancelled) = (Arc::clone(&task), Arc::clone(&cancelled));
+                move || {
+                    cancelled.store(true, Ordering::Relaxed);
+                    crate::asymmetric::heavy();
+                    if task.state.claim_current(Outcome::Cancelled) == Some(Claimed::Parked) {
+                        task.resume();
+                    }
+                }
+            });
+            let epoch = task.state.arm(false);
+            crate::asymmetric::light();
+            let goes_on = if cancelled.load(Ordering::Relaxed) {
+                let _ = task.state.withdraw(epoch);
+                true
+            } else {
+                task.suspend();
+                false
+            };
+            canceller.join().unwrap();
+            assert!(goes_on || task.runnable.load(Ordering::Relaxed) == 1, "nobody wakes it any more");
+        });
+    }
+}

@@ -30,6 +30,9 @@ pub struct TcpListener(pub(super) Socket<std::net::TcpListener>);
 common_methods!(TcpListener);
 ttl_methods!(TcpListener);
 
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 4096;
+
 impl TcpListener {
     /// Listens at the first address that can be bound. With port 0 the system chooses one; `local_addr` tells which.
     ///
@@ -38,7 +41,13 @@ impl TcpListener {
     /// up the name.
     #[doc(alias = "Listen")]
     pub fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<TcpListener> {
-        addr::first_of(addr, |addr| std::net::TcpListener::bind(addr)?.try_into())
+        addr::first_of(addr, |addr| {
+            let listener = std::net::TcpListener::bind(addr)?;
+            // `std` lets 128 connections wait to be accepted; a server of tasks has more clients than that. The system
+            // lowers this to its own limit.
+            SockRef::from(&listener).listen(BACKLOG)?;
+            listener.try_into()
+        })
     }
 
     /// Waits for a connection; also tells where it comes from.

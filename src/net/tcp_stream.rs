@@ -20,7 +20,7 @@ use std::time::Duration;
 ///
 /// let listener = TcpListener::bind("127.0.0.1:0")?;
 /// let address = listener.local_addr()?;
-/// let server = std::thread::spawn(move || {
+/// let server = throng::spawn(move || {
 ///     let (mut stream, _) = listener.accept()?;
 ///     let mut request = String::new();
 ///     stream.read_to_string(&mut request)?;

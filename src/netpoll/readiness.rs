@@ -99,3 +99,90 @@ impl Readiness {
         }
     }
 }
+
+#[cfg(all(test, loom))]
+mod models {
+    use super::*;
+    use loom::sync::Arc;
+
+    /// The kernel: bytes that have arrived. An edge comes for each after it is there; a read takes them all.
+    struct Pipe {
+        readiness: Readiness,
+        bytes: AtomicU64,
+    }
+
+    impl Pipe {
+        fn arrive(&self) {
+            self.bytes.fetch_add(1, Ordering::AcqRel);
+            let mut woken = Vec::new();
+            self.readiness.event(false, &mut woken);
+            woken.into_iter().for_each(Wakeup::fire);
+        }
+
+        /// Loom finds a deadlock if this sleeps through an edge.
+        fn read(&self) -> u64 {
+            loop {
+                let seen = self.readiness.look();
+                if !self.readiness.is_drained(seen) {
+                    let bytes = self.bytes.swap(0, Ordering::AcqRel);
+                    if bytes > 0 {
+                        self.readiness.set_drained(seen);
+                        return bytes;
+                    }
+                }
+                assert_eq!(self.readiness.wait(Reason::Read, None, seen), Outcome::Woken);
+            }
+        }
+    }
+
+    fn model(readers: usize) {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(3);
+        builder.check(move || {
+            let pipe = Arc::new(Pipe { readiness: Readiness::new(), bytes: AtomicU64::new(0) });
+            let others: Vec<_> = (1..readers)
+                .map(|_| {
+                    let pipe = pipe.clone();
+                    // Takes what it finds, if only to leave a note at the wrong moment.
+                    loom::thread::spawn(move || {
+                        let seen = pipe.readiness.look();
+                        let bytes = pipe.bytes.swap(0, Ordering::AcqRel);
+                        if bytes > 0 {
+                            pipe.readiness.set_drained(seen);
+                        }
+                        bytes
+                    })
+                })
+                .collect();
+            let poller = {
+                let pipe = pipe.clone();
+                loom::thread::spawn(move || {
+                    pipe.arrive();
+                    pipe.arrive();
+                })
+            };
+            let mut got: u64 = 0;
+            if readers == 1 {
+                while got < 2 {
+                    got += pipe.read();
+                }
+            }
+            poller.join().unwrap();
+            got += others.into_iter().map(|other| other.join().unwrap()).sum::<u64>();
+            if readers > 1 && got < 2 {
+                got += pipe.read();
+            }
+            assert_eq!(got, 2);
+        });
+    }
+
+    #[test]
+    fn no_edge_is_lost() {
+        model(1);
+    }
+
+    #[test]
+    fn a_note_of_another_reader_hides_nothing() {
+        model(2);
+    }
+}

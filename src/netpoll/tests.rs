@@ -1,7 +1,7 @@
 //! A netpoller by itself, with plain threads for its waiters.
 
 use super::*;
-use crate::task::Outcome;
+use crate::control::Outcome;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;

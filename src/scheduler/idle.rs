@@ -24,6 +24,9 @@
 //!   sleeper to wake, or the sleeper finds the task.
 //! * **Work published while somebody searches.** The publisher wakes nobody. The searcher either finds it, or goes to
 //!   sleep through the same count-fence-look, as above.
+//! * **Work trusted to a searcher that found none.** It came while the searcher was about to sleep, so nobody was woken for
+//!   it, and the last look finds it. The worker then gets up as a searcher, and wakes another one when it has its task: what
+//!   it was trusted with may be more than one.
 //! * **A wake for a worker that has got up by itself** (it found work in its last look, or the poller gave it some).
 //!   It takes itself off the list under the lock. If it is no longer there, a waker has chosen it: then it has been
 //!   counted as searching, and it goes on as a searcher, so that the waker's work is looked for.
@@ -129,19 +132,155 @@ impl Idle {
         fence(Ordering::SeqCst);
     }
 
-    /// The worker got up by itself. `false` if a waker has chosen it meanwhile: then it is counted as searching.
+    /// The worker gets up: by itself, or because a waker has chosen it. Returns whether it is counted as searching: if it
+    /// was chosen, or if it asks for that because it saw work in its last look.
     #[must_use]
-    pub(super) fn get_up(&self, worker: usize) -> bool {
+    pub(super) fn get_up(&self, worker: usize, to_search: bool) -> bool {
         let mut sleepers = self.sleepers.lock();
-        let Some(at) = sleepers.iter().position(|&sleeper| sleeper == worker) else { return false };
+        let Some(at) = sleepers.iter().position(|&sleeper| sleeper == worker) else { return true };
         sleepers.swap_remove(at);
+        let change = if to_search { SEARCHER.wrapping_sub(SLEEPER) } else { SLEEPER.wrapping_neg() };
         // SeqCst: as above.
-        self.counts.fetch_sub(SLEEPER, Ordering::SeqCst);
-        true
+        self.counts.fetch_add(change, Ordering::SeqCst);
+        to_search
     }
 
     /// Whether every worker sleeps, the caller among them. A hint.
     pub(super) fn all_sleep(&self) -> bool {
         sleeping(self.counts.load(Ordering::Relaxed)) as usize >= self.workers
+    }
+}
+
+#[cfg(all(test, loom))]
+mod models {
+    use super::*;
+    use loom::thread;
+    use std::sync::Arc;
+
+    /// A pool of workers that only count: `queue` is how many tasks lie there, `wakes` who was told to get up.
+    struct Pool {
+        idle: Idle,
+        queue: AtomicU32,
+        wakes: Vec<AtomicU32>,
+    }
+
+    impl Pool {
+        fn new(workers: usize) -> Arc<Pool> {
+            let wakes = (0..workers).map(|_| AtomicU32::new(0)).collect();
+            Arc::new(Pool { idle: Idle::new(workers), queue: AtomicU32::new(0), wakes })
+        }
+
+        fn publish(&self) {
+            // Relaxed, as weak as a queue may be: the fence of `choose` has to do it.
+            self.queue.fetch_add(1, Ordering::Relaxed);
+            self.notify();
+        }
+
+        fn notify(&self) {
+            if let Some(worker) = self.idle.choose() {
+                // An exchange, as in `Sleep::wake`.
+                self.wakes[worker].swap(1, Ordering::AcqRel);
+            }
+        }
+
+        fn take(&self) -> bool {
+            let mut count = self.queue.load(Ordering::Relaxed);
+            while count > 0 {
+                match self.queue.compare_exchange(count, count - 1, Ordering::Relaxed, Ordering::Relaxed) {
+                    Ok(_) => return true,
+                    Err(now) => count = now,
+                }
+            }
+            false
+        }
+
+        /// A worker without work, as `Worker::find_task` is: returns whether it found a task, or fell asleep.
+        fn find(&self, worker: usize, mut searching: bool) -> bool {
+            loop {
+                // Into the injector everybody looks, searching or not.
+                if !searching && self.take() {
+                    return true;
+                }
+                searching = searching || self.idle.start_search();
+                if searching && self.take() {
+                    if self.idle.end_search() {
+                        self.notify();
+                    }
+                    return true;
+                }
+                self.idle.sleep(worker, searching);
+                if self.queue.load(Ordering::Relaxed) == 0 && self.wakes[worker].swap(0, Ordering::Acquire) == 0 {
+                    // It sleeps; who wakes it later will find its mark.
+                    return false;
+                }
+                searching = self.idle.get_up(worker, true);
+                if searching {
+                    self.wakes[worker].swap(0, Ordering::Acquire);
+                }
+            }
+        }
+
+        /// Nobody moves any more: whoever was marked gets up, until all sleep and nobody is marked. Returns what was found.
+        fn settle(&self) -> u32 {
+            let mut found = 0;
+            loop {
+                let Some(worker) = (0..self.wakes.len()).find(|&w| self.wakes[w].swap(0, Ordering::Acquire) == 1)
+                else {
+                    return found;
+                };
+                // It was taken off the list by the one that chose it.
+                assert!(self.idle.get_up(worker, false));
+                if self.find(worker, true) {
+                    found += 1;
+                    // Its task ends, and it looks for more.
+                    found += u32::from(self.find(worker, false));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn work_published_while_the_last_worker_falls_asleep_is_seen() {
+        loom::model(|| {
+            let pool = Pool::new(1);
+            let publisher = thread::spawn({
+                let pool = Arc::clone(&pool);
+                move || pool.publish()
+            });
+            let found = u32::from(pool.find(0, false));
+            publisher.join().unwrap();
+            let found = if found == 1 { 1 } else { pool.settle() };
+            assert_eq!(
+                found,
+                1,
+                "the task lies there, and all sleep: {:#x} {} {}",
+                pool.idle.counts.load(Ordering::Relaxed),
+                pool.queue.load(Ordering::Relaxed),
+                pool.wakes[0].load(Ordering::Relaxed)
+            );
+        });
+    }
+
+    #[test]
+    fn the_last_searcher_looks_after_what_it_was_trusted_with() {
+        // One worker searches, so a publisher wakes nobody, though another sleeps.
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(2);
+        model.max_branches = 10_000;
+        model.check(|| {
+            let pool = Pool::new(2);
+            assert!(!pool.find(0, false));
+            let publisher = thread::spawn({
+                let pool = Arc::clone(&pool);
+                move || {
+                    pool.publish();
+                    pool.publish();
+                }
+            });
+            let first = pool.find(1, false);
+            publisher.join().unwrap();
+            // If it found one it runs that for long, and the other must find the second without it.
+            assert_eq!(u32::from(first) + pool.settle(), 2, "a task lies there, and all sleep");
+        });
     }
 }

@@ -25,24 +25,26 @@ mod sleep;
 mod slot;
 mod worker;
 
+use crate::asymmetric;
 use crate::control::{Context, Header, Leave, Outcome, Schedule, TimerEntry};
 use crate::current;
 use crate::lock::Lock;
 use crate::netpoll::Netpoll;
 use crate::park::{Reason, wait_in};
-use crate::primitive::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
+use crate::primitive::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 use crate::stack::{self, Class};
 use crate::timer::Timers;
 use crate::wait::{WaitQueue, Wakeup};
 use crossbeam_deque::{Injector, Stealer, Worker as Deque};
 use crossbeam_utils::CachePadded;
 use idle::Idle;
+use parking_lot::Mutex;
 use registry::Registry;
 use sleep::Sleep;
 use slot::NextSlot;
 use std::io;
 use std::ptr::NonNull;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 use worker::Worker;
 
@@ -78,14 +80,17 @@ struct Exits {
 }
 
 pub(crate) struct Scheduler {
+    /// Itself, for those who must keep it alive while they are in here.
+    me: Weak<Scheduler>,
+    threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
     workers: Box<[CachePadded<Shared>]>,
     injector: Injector<Runnable>,
     idle: Idle,
     netpoll: Arc<Netpoll>,
     registry: Registry,
     default_class: Class,
-    /// Whether one of the sleepers sleeps for a moment only, to look after those that work. Relaxed: a hint.
-    napping: AtomicBool,
+    /// How many of the sleepers sleep for a moment only; see `search.rs`.
+    naps: AtomicU32,
     phase: AtomicU8,
     /// When idle memory is to be looked after next; see `search.rs`.
     next_trim: Lock<Instant>,
@@ -111,14 +116,17 @@ impl Scheduler {
                 ended: AtomicU64::new(0),
             })
         };
-        let scheduler = Arc::new(Scheduler {
+        let netpoll = Netpoll::new()?;
+        let scheduler = Arc::new_cyclic(|me| Scheduler {
+            me: me.clone(),
+            threads: Mutex::new(Vec::with_capacity(workers)),
             workers: deques.iter().map(shared).collect(),
             injector: Injector::new(),
             idle: Idle::new(workers),
-            netpoll: Netpoll::new()?,
+            netpoll,
             registry: Registry::new(workers),
             default_class,
-            napping: AtomicBool::new(false),
+            naps: AtomicU32::new(0),
             phase: AtomicU8::new(RUNNING),
             next_trim: Lock::new(start),
             spawned_outside: AtomicU64::new(0),
@@ -142,14 +150,19 @@ impl Scheduler {
         let started = std::thread::Builder::new()
             .name(format!("{name}-{index}"))
             .spawn(move || worker::main(scheduler, index, deque));
-        if let Err(error) = started {
-            stack::release(self.default_class, worker::STACKS_KEPT);
-            return Err(io::Error::new(
-                error.kind(),
-                format!("can't start worker thread {index}: {error}; ask for fewer workers, or raise `ulimit -u`"),
-            ));
+        match started {
+            Ok(thread) => {
+                self.threads.lock().push(thread);
+                Ok(())
+            }
+            Err(error) => {
+                stack::release(self.default_class, worker::STACKS_KEPT);
+                Err(io::Error::new(
+                    error.kind(),
+                    format!("can't start worker thread {index}: {error}; ask for fewer workers, or raise `ulimit -u`"),
+                ))
+            }
         }
-        Ok(())
     }
 
     pub(crate) fn as_host(&self) -> NonNull<dyn Schedule> {
@@ -183,18 +196,11 @@ impl Scheduler {
         self.local().is_some()
     }
 
-    /// Makes sure of room for a task's stack. Every admitted task is launched, or given back by `dismiss`.
+    /// Makes sure of room for a task's stack. Every admitted task is launched.
     pub(crate) fn admit(&self, class: Class) -> io::Result<()> {
         match self.local() {
             Some(worker) if class == self.default_class => worker.take_credit(),
             _ => stack::reserve(class, 1),
-        }
-    }
-
-    pub(crate) fn dismiss(&self, class: Class) {
-        match self.local() {
-            Some(worker) if class == self.default_class => worker.return_credit(),
-            _ => stack::release(class, 1),
         }
     }
 
@@ -210,7 +216,10 @@ impl Scheduler {
         }
     }
 
+    /// Makes a task runnable from a thread that is no worker of ours.
     fn inject(&self, task: NonNull<Header>) {
+        // Once the task is in the injector it may run, end, and be the last one of a runtime that is being dropped.
+        let _alive = self.me.upgrade();
         self.injector.push(Runnable(task));
         self.notify();
     }
@@ -220,6 +229,14 @@ impl Scheduler {
     fn notify(&self) {
         if let Some(index) = self.idle.choose() {
             self.wake(index);
+        }
+    }
+
+    /// Work has been put into the caller's own queue: likewise, unless somebody looks at it soon anyway.
+    #[inline]
+    fn notify_local(&self) {
+        if !search::naps_shortly(&self.naps) {
+            self.notify();
         }
     }
 
@@ -250,10 +267,14 @@ impl Scheduler {
     pub(crate) fn stop(&self) {
         // Release: see the head of this file. Once abandoned it stays so.
         let _ = self.phase.compare_exchange(RUNNING, STOPPING, Ordering::Release, Ordering::Relaxed);
+        // See `Header::cancel`, which this does for all of them with one fence.
+        // SAFETY: a registered task is alive.
+        self.registry.for_each(|task| unsafe { task.as_ref() }.mark_cancelled());
+        asymmetric::heavy();
         let mut parked = Vec::new();
         self.registry.for_each(|task| {
-            // SAFETY: a registered task is alive.
-            if unsafe { task.as_ref() }.cancel() {
+            // SAFETY: as above.
+            if unsafe { task.as_ref() }.wake_cancelled() {
                 parked.push(task);
             }
         });
@@ -265,17 +286,21 @@ impl Scheduler {
 
     /// Waits for the workers' end. `false` if the deadline came first.
     pub(crate) fn join(&self, deadline: Option<Instant>) -> bool {
-        loop {
-            let exits = self.exits.lock();
-            if exits.left == 0 {
-                return true;
-            }
+        let exits = self.exits.lock();
+        if exits.left > 0 {
             match wait_in(Reason::Join, deadline, &self.exits, exits, |exits| &mut exits.waiting, ()).0 {
                 Outcome::Woken => {}
-                Outcome::TimedOut => return self.exits.lock().left == 0,
+                Outcome::TimedOut => return false,
                 Outcome::Cancelled => crate::cancel::unwind(),
             }
+        } else {
+            drop(exits);
         }
+        for thread in self.threads.lock().drain(..) {
+            // It has said that it ends, so this takes no time; and a worker's thread doesn't panic.
+            let _ = thread.join();
+        }
+        true
     }
 
     /// Lets the workers end although tasks are left.

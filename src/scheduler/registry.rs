@@ -5,8 +5,8 @@
 //! ends. The list is intrusive: the links lie in the control block.
 
 use crate::control::{Header, Links};
-use crate::lock::Lock;
 use crossbeam_utils::CachePadded;
+use parking_lot::Mutex;
 use std::ptr::NonNull;
 
 struct List(Option<NonNull<Header>>);
@@ -15,12 +15,12 @@ struct List(Option<NonNull<Header>>);
 unsafe impl Send for List {}
 
 pub(super) struct Registry {
-    shards: Box<[CachePadded<Lock<List>>]>,
+    shards: Box<[CachePadded<Mutex<List>>]>,
 }
 
 impl Registry {
     pub(super) fn new(shards: usize) -> Registry {
-        Registry { shards: (0..shards).map(|_| CachePadded::new(Lock::new(List(None)))).collect() }
+        Registry { shards: (0..shards).map(|_| CachePadded::new(Mutex::new(List(None)))).collect() }
     }
 
     /// # Safety
@@ -69,7 +69,7 @@ impl Registry {
         }
     }
 
-    /// Calls `visit` with each registered task, under the shard's lock: a few instructions only.
+    /// Calls `visit` with each registered task, under the shard's lock.
     pub(super) fn for_each(&self, mut visit: impl FnMut(NonNull<Header>)) {
         for shard in &self.shards {
             let list = shard.lock();

@@ -1,19 +1,26 @@
 //! A worker without work: where it looks, and how it goes to sleep.
 //!
-//! It looks, in this order: into its own slot and queue, at its timers, into the injector, into the others' queues from
-//! a random one on, and at their slots. Then it goes to sleep in the poller, if nobody else is there, else in the
-//! kernel's thread parker. See `idle.rs` for why no work is overlooked.
+//! It looks, in this order: at its timers, into its own slot and queue, into the injector, and at the other workers, from
+//! a random one on. Then it goes to sleep in the poller, if nobody else is there, else in the kernel's thread parker. See
+//! `idle.rs` for why no work is overlooked.
+//!
+//! # What is worth stealing
+//! A task that is stolen runs on a cold cache, and drags those it talks to after it. Where tasks wait for a fraction of
+//! a microsecond only, as in a group that passes messages round, two workers do the work of one in three times its time.
+//! So a thief first watches for [`WATCH`]: how many turns did the victim take? From that and the length of its queue
+//! follows how long the tasks in there wait for their turn. It steals half of the queue if that is longer than
+//! [`PATIENCE`], and the task in the next slot only if the victim took no turn at all.
 //!
 //! # Naps
-//! While some work and others sleep, one of the sleepers only *naps*: it gets up after 50 µs, then after twice as long
-//! each time, up to 10 ms, and looks after those who work:
+//! So work may be in sight that isn't worth stealing *now*. While some work and others sleep, one of the sleepers at
+//! least only *naps*: it gets up after 50 µs, then after twice as long each time, up to 10 ms, and looks after those
+//! who work: at their queues and slots as above, at their timers, and at the poller, which is never without somebody at
+//! it. A worker that was woken, or found work, begins with the shortest nap again.
 //!
-//! * A task that has been in another worker's next slot since the last look, while that worker did not take a turn,
-//!   won't be run by its owner soon: it is stolen. ("The moment" of `slot.rs`.)
-//! * Timers of a worker that is busy for long are fired here, and the poller is never without somebody at it.
-//!
-//! The nap replaces a wake for each task that goes into a slot, which is what two tasks that talk do a hundred million
-//! times a second. When nobody works any more the one that naps sleeps like the others, so an idle runtime has no tick.
+//! While somebody naps shortly, work that is put into a worker's own queue wakes nobody: it is looked at soon. So a
+//! group of tasks that wake each other a million times a second costs one wake of a kernel thread in a third of a
+//! millisecond. (What comes in from outside, through the injector, always wakes.) When nobody works any more, the one
+//! that naps sleeps like the others, so an idle runtime has no tick.
 //!
 //! Who goes to sleep also sees to the memory of idle stacks and tasks, once a second while there is more than may be kept
 //! for ever; that soon comes to an end, and so do these wake-ups.
@@ -22,49 +29,48 @@
 //! worker up to watch. (The first long run is not foreseen; it ends, or the queue's own wake-ups get somebody up.)
 
 use super::worker::Worker;
-use super::{ABANDONED, RUNNING};
+use super::{ABANDONED, RUNNING, Shared};
 use crate::control::{Header, blocks};
-use crate::primitive::Ordering;
+use crate::primitive::{AtomicU32, Ordering, spin_loop};
 use crate::stack;
 use std::cell::Cell;
-use std::ptr;
 use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
 const NAP: Duration = Duration::from_micros(50);
+/// Naps up to this one are short.
+const SHORT_NAP: Duration = Duration::from_micros(200);
 const LONGEST_NAP: Duration = Duration::from_millis(10);
-/// How often idle memory is looked after while there is too much of it.
-const TRIM: Duration = Duration::from_secs(1);
-/// A task must have been in the slot for this long before it is stolen from there.
-const SLOT_MOMENT: Duration = Duration::from_micros(40);
+/// How long a thief watches before it steals.
+const WATCH: Duration = Duration::from_micros(3);
+/// How long tasks may wait in a queue before it is worth stealing them: about what waking a kernel thread costs.
+const PATIENCE: Duration = Duration::from_micros(10);
 /// A worker that ran this long between two sleeps is expected to do so again.
 const LONG_RUN: Duration = Duration::from_micros(200);
+/// How often idle memory is looked after while there is too much of it.
+const TRIM: Duration = Duration::from_secs(1);
 
-/// What a thief saw in a slot.
-#[derive(Clone, Copy)]
-struct Sighting {
-    victim: usize,
-    task: *const Header,
-    turn: u32,
-    at: Instant,
+/// In the scheduler's count of those who nap: one short nap. The long ones are in the high half.
+const SHORT: u32 = 1;
+const LONG: u32 = 1 << 16;
+
+/// Whether somebody will look soon after those who work.
+#[inline]
+pub(super) fn naps_shortly(naps: &AtomicU32) -> bool {
+    // Relaxed: a hint. If the one that napped is just getting up, it looks all the same.
+    naps.load(Ordering::Relaxed) & (LONG - 1) > 0
 }
 
 pub(super) struct Nap {
     length: Cell<Duration>,
-    sighting: Cell<Option<Sighting>>,
-    /// When this worker last got up with work from the poller, if nobody was got up to watch it.
+    /// When this worker last got up with work from the poller.
     up_since: Cell<Option<Instant>>,
     long_runs: Cell<bool>,
 }
 
 impl Nap {
     pub(super) fn new() -> Nap {
-        Nap {
-            length: Cell::new(NAP),
-            sighting: Cell::new(None),
-            up_since: Cell::new(None),
-            long_runs: Cell::new(false),
-        }
+        Nap { length: Cell::new(NAP), up_since: Cell::new(None), long_runs: Cell::new(false) }
     }
 }
 
@@ -121,72 +127,95 @@ impl Worker {
         if !*searching {
             *searching = self.scheduler.idle.start_search();
         }
-        if *searching { self.steal(now) } else { None }
+        if *searching { self.steal() } else { None }
     }
 
-    /// Tries every other worker, from a random one on.
-    fn steal(&self, now: Instant) -> Option<NonNull<Header>> {
+    /// Watches the other workers, and steals from the first one, from a random one on, where that is worth it.
+    fn steal(&self) -> Option<NonNull<Header>> {
         let workers = &self.scheduler.workers;
         let first = self.rng.below(workers.len());
         let victims = || (first..workers.len()).chain(0..first).filter(|&victim| victim != self.index());
-        victims()
-            .find_map(|victim| self.steal_from(&workers[victim]))
-            .or_else(|| victims().find_map(|victim| self.steal_from_slot(victim, now)))
-    }
-
-    fn steal_from_slot(&self, victim: usize, now: Instant) -> Option<NonNull<Header>> {
-        let shared = &self.scheduler.workers[victim];
-        let task = shared.slot.peek();
-        if task.is_null() {
+        let has_work = |victim: usize| !workers[victim].stealer.is_empty() || !workers[victim].slot.peek().is_null();
+        // The first few that have work are enough: the others are looked at the next time.
+        let mut seen = [(usize::MAX, 0); 8];
+        let mut count = 0;
+        for victim in victims().filter(|&victim| has_work(victim)).take(seen.len()) {
+            seen[count] = (victim, workers[victim].turn.load(Ordering::Relaxed));
+            count += 1;
+        }
+        if count == 0 {
             return None;
         }
-        let turn = shared.turn.load(Ordering::Relaxed);
-        match self.nap.sighting.get() {
-            Some(seen) if seen.victim == victim && seen.task == task && seen.turn == turn => {
-                (now.saturating_duration_since(seen.at) >= SLOT_MOMENT).then(|| shared.slot.take()).flatten()
-            }
-            _ => {
-                self.nap.sighting.set(Some(Sighting { victim, task, turn, at: now }));
-                None
+        let begun = Instant::now();
+        while begun.elapsed() < WATCH {
+            spin_loop();
+        }
+        seen[..count].iter().find_map(|&(victim, turn)| self.steal_if_worth(&workers[victim], turn))
+    }
+
+    /// Steals from a victim that had taken so many turns when the watch began.
+    fn steal_if_worth(&self, victim: &Shared, turn: u32) -> Option<NonNull<Header>> {
+        // Relaxed: a hint.
+        let turns = victim.turn.load(Ordering::Relaxed).wrapping_sub(turn);
+        let waits = WATCH.as_nanos() as u64 * victim.stealer.len() as u64 / u64::from(turns.max(1));
+        if turns == 0 || waits > PATIENCE.as_nanos() as u64 {
+            let stolen = self.steal_from(victim);
+            if stolen.is_some() {
+                return stolen;
             }
         }
+        if turns == 0 && !victim.slot.peek().is_null() { victim.slot.steal() } else { None }
     }
 
     /// Sleeps, once it has been counted as sleeping. Returns whether it got up as a searcher.
     fn sleep(&self) -> bool {
         let scheduler = &*self.scheduler;
         let mut woken = self.woken.take();
-        if !self.work_in_sight() {
-            let napping = !scheduler.idle.all_sleep()
-                // Relaxed: a hint; that two nap, or none for a moment, does no harm.
-                && scheduler.napping.compare_exchange(false, true, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-            let deadline = self.deadline(napping).into_iter().chain(self.trim()).min();
+        let in_sight = self.has_to_stay_up();
+        if !in_sight {
+            let nap = self.nap();
+            let deadline = self.deadline(nap).into_iter().chain(self.trim()).min();
             self.note_run();
             match scheduler.netpoll().try_driver() {
                 Some(mut driver) => self.shared().sleep.poll(&mut driver, deadline, &mut woken),
                 None => self.shared().sleep.park(deadline),
             }
-            if napping {
-                scheduler.napping.store(false, Ordering::Relaxed);
+            if let Some((_, kind)) = nap {
+                scheduler.naps.fetch_sub(kind, Ordering::Relaxed);
                 self.look_after_timers(&mut woken);
             }
         }
-        let searching = !scheduler.idle.get_up(self.index());
+        let searching = scheduler.idle.get_up(self.index(), in_sight);
         if !woken.is_empty() {
             self.watch_poller();
+        }
+        if searching {
+            self.nap.length.set(NAP);
         }
         self.fire(woken);
         searching
     }
 
-    /// Until when to sleep: the next timer, or the end of the nap.
-    fn deadline(&self, napping: bool) -> Option<Instant> {
-        let own = self.shared().timers.next();
-        if !napping {
-            return own;
+    /// Whether this sleep is to be a nap, and for how long; counts it by its kind.
+    fn nap(&self) -> Option<(Duration, u32)> {
+        let scheduler = &*self.scheduler;
+        if scheduler.idle.all_sleep() {
+            return None;
         }
         let length = self.nap.length.get();
+        let kind = if length <= SHORT_NAP { SHORT } else { LONG };
+        // Relaxed (both): a hint; that two nap for long, or a moment passes until one does, does no harm.
+        if kind == LONG && scheduler.naps.load(Ordering::Relaxed) > 0 {
+            return None;
+        }
+        scheduler.naps.fetch_add(kind, Ordering::Relaxed);
         self.nap.length.set((length * 2).min(LONGEST_NAP));
+        Some((length, kind))
+    }
+
+    /// Until when to sleep: the next timer, or the end of the nap.
+    fn deadline(&self, nap: Option<(Duration, u32)>) -> Option<Instant> {
+        let Some((length, _)) = nap else { return self.shared().timers.next() };
         let end = Instant::now() + length;
         Some(self.scheduler.workers.iter().filter_map(|shared| shared.timers.next()).fold(end, Instant::min))
     }
@@ -217,13 +246,14 @@ impl Worker {
         }
     }
 
-    /// The last look into every queue.
-    fn work_in_sight(&self) -> bool {
+    /// The last look before a sleep. Work in another worker's queue is no reason to stay up: that one works, and whoever
+    /// put it there has woken somebody, or somebody naps, or this one is going to.
+    fn has_to_stay_up(&self) -> bool {
         let scheduler = &*self.scheduler;
         scheduler.phase() == ABANDONED
             || !scheduler.injector.is_empty()
-            || scheduler.workers.iter().any(|shared| !shared.stealer.is_empty())
-            || !ptr::eq(self.shared().slot.peek(), ptr::null())
+            || !self.shared().stealer.is_empty()
+            || !self.shared().slot.peek().is_null()
             || (scheduler.phase() != RUNNING && !scheduler.unfinished())
     }
 
@@ -237,7 +267,7 @@ impl Worker {
     /// It leaves the poller with work.
     fn watch_poller(&self) {
         self.nap.up_since.set(Some(Instant::now()));
-        if self.nap.long_runs.get() && !self.scheduler.napping.load(Ordering::Relaxed) {
+        if self.nap.long_runs.get() && self.scheduler.naps.load(Ordering::Relaxed) == 0 {
             self.call_for_nap();
         }
     }

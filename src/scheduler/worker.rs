@@ -32,6 +32,7 @@ use crate::control::{Context, Header, Leave, Outcome};
 use crate::current;
 use crate::fiber::Fiber;
 use crate::netpoll::Wait;
+use crate::overflow::AlternateStack;
 use crate::primitive::Ordering;
 use crate::rng::Rng;
 use crate::stack::{self, Class, Stack};
@@ -115,7 +116,10 @@ pub(super) fn main(scheduler: Arc<Scheduler>, index: usize, queue: Deque<Runnabl
         home: Fiber::of_thread(),
         scheduler,
     };
+    let _alternate_stack = AlternateStack::ensure();
     worker.shared().sleep.settle();
+    // The queues' collector sets its thread-local up at the first theft, which takes more stack than the smallest task's.
+    let _ = worker.shared().stealer.steal();
     // SAFETY: the worker outlives its thread's use of it, which ends below.
     unsafe { current::set_context(&raw const worker.context) };
     let fiber = worker.fresh_fiber(worker.scheduler.default_class);
@@ -194,7 +198,8 @@ pub(super) unsafe fn suspend(w: &Worker, how: Leave) {
             w.quick_next()
         }
         Leave::Yield => match w.next_for_yield() {
-            None => return,
+            // A task that never parks is in no registry, so nothing else tells it.
+            None => return w.mark_if_stopping(header),
             next => next,
         },
     };
@@ -278,7 +283,7 @@ impl Worker {
             self.queue.push(Runnable(task));
         } else if let Some(displaced) = self.shared().slot.put(task) {
             self.queue.push(Runnable(displaced));
-            self.scheduler.notify();
+            self.scheduler.notify_local();
         }
     }
 
@@ -291,11 +296,11 @@ impl Worker {
         match shared.slot.put(task) {
             Some(displaced) => {
                 self.queue.push(Runnable(displaced));
-                self.scheduler.notify();
+                self.scheduler.notify_local();
             }
             // The spawner may go on for long without waiting, so somebody should look after its slot: one that naps does.
             // A sleeper missed for want of a fence is got up by the next spawn.
-            None if !self.scheduler.napping.load(Ordering::Relaxed) => self.call_for_nap(),
+            None if self.scheduler.naps.load(Ordering::Relaxed) == 0 => self.call_for_nap(),
             None => {}
         }
     }
@@ -315,7 +320,7 @@ impl Worker {
         let turn = self.turn.get().wrapping_add(1);
         self.turn.set(turn);
         shared.turn.store(turn, Ordering::Relaxed);
-        if turn % TIMER_TURNS == 0
+        if turn.is_multiple_of(TIMER_TURNS)
             && let Some(task) = self.look_around(turn)
         {
             return Some(task);
@@ -347,7 +352,7 @@ impl Worker {
         let turn = self.turn.get().wrapping_add(1);
         self.turn.set(turn);
         shared.turn.store(turn, Ordering::Relaxed);
-        if turn % TIMER_TURNS == 0
+        if turn.is_multiple_of(TIMER_TURNS)
             && let Some(task) = self.look_around(turn)
         {
             return Some(task);
@@ -373,10 +378,10 @@ impl Worker {
         if !self.shared().timers.is_empty() {
             self.expire_timers();
         }
-        if turn % POLL_TURNS == 0 {
+        if turn.is_multiple_of(POLL_TURNS) {
             self.poll_now();
         }
-        if turn % INJECTOR_TURNS == 0 { self.take_injected() } else { None }
+        if turn.is_multiple_of(INJECTOR_TURNS) { self.take_injected() } else { None }
     }
 
     /// Takes a batch from the injector.
@@ -427,7 +432,7 @@ impl Worker {
             woken.drain(..).for_each(Wakeup::fire);
             self.in_bulk.set(false);
             if self.queue.len() > 1 {
-                self.scheduler.notify();
+                self.scheduler.notify_local();
             }
         }
         self.woken.set(woken);

@@ -228,6 +228,7 @@ impl Arena {
         self.excess.store(excess, Ordering::Relaxed);
     }
 
+    #[cfg(test)]
     pub(super) fn trim(&self) {
         for pool in &self.pools {
             let mut idle = pool.idle.lock();

@@ -80,8 +80,7 @@ mod slab;
 #[allow(unsafe_code)]
 mod tests;
 
-pub(crate) use arena::Statistics;
-pub(crate) use class::{Class, DEFAULT_STACK_SIZE, MAX_STACK_SIZE, MIN_STACK_SIZE, class_for};
+pub(crate) use class::{Class, DEFAULT_STACK_SIZE, class_for};
 pub(crate) use slab::{Place, Stack};
 
 use arena::Arena;
@@ -115,11 +114,6 @@ pub(crate) fn give(class: Class, stacks: &mut Vec<Stack>, keep: usize) {
     ARENA.give(class, stacks, keep);
 }
 
-/// Gives the memory of all idle stacks back to the system.
-pub(crate) fn trim() {
-    ARENA.trim();
-}
-
 /// Whether idle stacks hold memory that [`trim_unused`] should look after. A hint.
 pub(crate) fn has_excess() -> bool {
     ARENA.has_excess()
@@ -134,9 +128,4 @@ pub(crate) fn trim_unused() {
 /// The stack, if any, in which `address` lies. Async-signal-safe.
 pub(crate) fn locate(address: usize) -> Option<Place> {
     ARENA.locate(address)
-}
-
-/// What the arena holds now, over all classes.
-pub(crate) fn statistics() -> Statistics {
-    ARENA.statistics()
 }

@@ -1,0 +1,71 @@
+//! Futures: how plain blocking code runs one.
+
+use crate::cancel;
+use crate::control::Outcome;
+use crate::lock::Lock;
+use crate::park::{Reason, wait_in};
+use crate::wait::{WaitQueue, Wakeup};
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+
+/// The waker's side and the waiter's.
+struct Signal(Lock<State>);
+
+struct State {
+    /// Woken since the last poll began.
+    woken: bool,
+    waiting: WaitQueue<()>,
+}
+
+impl Wake for Signal {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let mut state = self.0.lock();
+        state.woken = true;
+        let waiting = state.waiting.take_one();
+        drop(state);
+        if let Some(wakeup) = waiting {
+            Wakeup::fire(wakeup);
+        }
+    }
+}
+
+/// Runs a future to its end, in a task or in a plain thread. While the future waits, a task leaves its worker to the
+/// others.
+///
+/// The future's wakers may be used from anywhere, at any time. A future that needs an executor of its own (`tokio`'s
+/// sockets and timers do) still needs it around it.
+///
+/// # Panics
+/// With what the future panics with.
+///
+/// # Examples
+/// ```
+/// let task = throng::spawn(|| 6 * 7);
+/// let answer = throng::future::block_on(async { task.await.unwrap() });
+/// assert_eq!(answer, 42);
+/// ```
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    let signal = Arc::new(Signal(Lock::new(State { woken: false, waiting: WaitQueue::new() })));
+    let waker = Waker::from(Arc::clone(&signal));
+    let mut context = Context::from_waker(&waker);
+    loop {
+        signal.0.lock().woken = false;
+        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            return output;
+        }
+        let state = signal.0.lock();
+        if state.woken {
+            continue;
+        }
+        if wait_in(Reason::Future, None, &signal.0, state, |state| &mut state.waiting, ()).0 == Outcome::Cancelled {
+            cancel::unwind();
+        }
+    }
+}

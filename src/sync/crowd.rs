@@ -1,0 +1,148 @@
+//! A queue of which all can be woken at once, without allocating and without holding the lock for long.
+//!
+//! Each waiter draws a ticket. Waking all wakes those whose ticket was drawn before, some at a time: a batch is claimed
+//! under the lock, and fired after it. Who comes between two batches has a later ticket and is none of those.
+
+use crate::control::Outcome;
+use crate::lock::{Guard, Lock};
+use crate::park::{Reason, park};
+use crate::wait::{Node, WaitQueue, Wakeup};
+use std::time::Instant;
+
+/// How many are claimed in one go: as long as a thread may spin for the lock.
+const BATCH: usize = 16;
+
+/// Claimed waiters that are fired once the lock is free.
+pub(super) struct Batch {
+    claimed: [Option<Wakeup>; BATCH],
+    len: usize,
+}
+
+impl Batch {
+    pub(super) fn new() -> Batch {
+        Batch { claimed: [const { None }; BATCH], len: 0 }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.len == BATCH
+    }
+
+    /// Adds one to a batch that isn't full.
+    pub(super) fn push(&mut self, wakeup: Wakeup) {
+        self.claimed[self.len] = Some(wakeup);
+        self.len += 1;
+    }
+
+    pub(super) fn fire(self) {
+        self.claimed.into_iter().flatten().for_each(Wakeup::fire);
+    }
+}
+
+/// The queue; under the lock of the thing waited for.
+pub(super) struct Crowd {
+    queue: WaitQueue<u64>,
+    tickets: u64,
+}
+
+impl Crowd {
+    pub(super) const fn new() -> Crowd {
+        Crowd { queue: WaitQueue::new(), tickets: 0 }
+    }
+
+    /// Wakes the oldest.
+    pub(super) fn take_one(&mut self) -> Option<Wakeup> {
+        self.queue.take_one()
+    }
+
+    /// The first ticket that isn't drawn yet.
+    pub(super) fn next_ticket(&self) -> u64 {
+        self.tickets
+    }
+
+    /// Fills the batch with those whose ticket is below `end` and of whom `admit` approves, in their order. `dismiss`
+    /// takes back the approval of one who has gone.
+    pub(super) fn take_before(
+        &mut self,
+        end: u64,
+        batch: &mut Batch,
+        mut admit: impl FnMut() -> bool,
+        mut dismiss: impl FnMut(),
+    ) {
+        while !batch.is_full() {
+            let admitted = self.queue.take_front(|ticket| (*ticket < end && admit()).then_some(()), |_, ()| dismiss());
+            match admitted {
+                Some(((), wakeup)) => batch.push(wakeup),
+                None => return,
+            }
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+}
+
+/// Waits in the crowd; called with the lock, which is free while waiting. One that was not woken has left the crowd.
+pub(super) fn wait<S>(
+    reason: Reason,
+    deadline: Option<Instant>,
+    lock: &Lock<S>,
+    guard: Guard<'_, S>,
+    crowd: impl Fn(&mut S) -> &mut Crowd,
+) -> Outcome {
+    wait_and(reason, deadline, lock, guard, crowd, || ())
+}
+
+/// As `wait`; calls `joined` once it can be woken and the lock is free, unless its task has been cancelled before.
+pub(super) fn wait_and<S>(
+    reason: Reason,
+    deadline: Option<Instant>,
+    lock: &Lock<S>,
+    guard: Guard<'_, S>,
+    crowd: impl Fn(&mut S) -> &mut Crowd,
+    joined: impl FnOnce(),
+) -> Outcome {
+    let mut guard = Some(guard);
+    let mut node = None;
+    let outcome = park(reason, deadline, |waiter| {
+        let mut state = guard.take().expect("published once");
+        let crowd = crowd(&mut state);
+        let node = node.insert(Node::new(waiter, crowd.tickets));
+        crowd.tickets += 1;
+        // SAFETY: `node` stays in this frame, which is left only after it was unlinked below.
+        unsafe { crowd.queue.push_back(node) };
+        drop(state);
+        joined();
+        true
+    })
+    .expect("never withdrawn");
+    if outcome != Outcome::Woken
+        && let Some(node) = &node
+    {
+        // SAFETY: it was pushed to this queue.
+        unsafe { crowd(&mut lock.lock()).queue.remove(node) };
+    }
+    outcome
+}
+
+/// Wakes all who are there; called with the lock. Tells how many.
+pub(super) fn wake_all<'a, S>(
+    lock: &'a Lock<S>,
+    mut guard: Guard<'a, S>,
+    crowd: impl Fn(&mut S) -> &mut Crowd,
+) -> usize {
+    let end = crowd(&mut guard).next_ticket();
+    let mut woken = 0;
+    loop {
+        let mut batch = Batch::new();
+        crowd(&mut guard).take_before(end, &mut batch, || true, || ());
+        drop(guard);
+        woken += batch.len;
+        let more = batch.is_full();
+        batch.fire();
+        if !more {
+            return woken;
+        }
+        guard = lock.lock();
+    }
+}

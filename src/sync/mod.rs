@@ -1,0 +1,68 @@
+//! Locks and meeting points: for tasks and for plain threads alike.
+//!
+//! Whoever waits here waits as what it is: a task leaves its worker to other tasks, a thread sleeps. So everything in
+//! this module works inside and outside of the runtime, and between the two.
+//!
+//! | type | modelled on |
+//! |---|---|
+//! | [`Mutex`], [`RwLock`], [`ReentrantMutex`], [`Condvar`] | `parking_lot`: built on [`lock_api`], no poisoning |
+//! | [`Once`], [`OnceLock`], [`LazyLock`], [`Barrier`] | [`std::sync`] |
+//! | [`WaitGroup`] | `crossbeam-utils` and Go's `sync.WaitGroup` in one |
+//! | [`Semaphore`] | `tokio`'s, without its `close` |
+//!
+//! A standard lock in a task is correct too, but blocks the kernel thread.
+
+#[cfg(not(loom))]
+mod barrier;
+#[cfg(not(loom))]
+mod condvar;
+#[allow(unsafe_code)]
+mod crowd;
+#[cfg(not(loom))]
+mod lazy_lock;
+#[cfg(not(loom))]
+mod mutex;
+mod once;
+#[cfg(not(loom))]
+#[allow(unsafe_code)]
+mod once_lock;
+#[allow(unsafe_code)]
+mod raw_condvar;
+#[allow(unsafe_code)]
+mod raw_mutex;
+#[allow(unsafe_code)]
+mod raw_rwlock;
+#[cfg(not(loom))]
+#[allow(unsafe_code)]
+mod reentrant;
+mod relock;
+#[cfg(not(loom))]
+mod rwlock;
+mod semaphore;
+mod spin;
+mod wait_group;
+
+#[cfg(not(loom))]
+pub use self::{
+    barrier::{Barrier, BarrierWaitResult},
+    condvar::{Condvar, WaitTimeoutResult},
+    lazy_lock::LazyLock,
+    mutex::{ArcMutexGuard, MappedMutexGuard, Mutex, MutexGuard},
+    once_lock::OnceLock,
+    reentrant::{
+        ArcReentrantMutexGuard, MappedReentrantMutexGuard, RawParticipantId, ReentrantMutex, ReentrantMutexGuard,
+    },
+    rwlock::{
+        ArcRwLockReadGuard, ArcRwLockUpgradableReadGuard, ArcRwLockWriteGuard, MappedRwLockReadGuard,
+        MappedRwLockWriteGuard, RwLock, RwLockReadGuard, RwLockUpgradableReadGuard, RwLockWriteGuard,
+    },
+};
+pub use self::{
+    once::{Once, OnceState},
+    raw_condvar::RawCondvar,
+    raw_mutex::RawMutex,
+    raw_rwlock::RawRwLock,
+    semaphore::{ArcSemaphorePermit, Semaphore, SemaphorePermit},
+    wait_group::WaitGroup,
+};
+pub use lock_api;

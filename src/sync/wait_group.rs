@@ -1,0 +1,154 @@
+//! Waiting for a group of tasks.
+
+use super::crowd::{self, Crowd};
+use crate::cancel;
+use crate::control::Outcome;
+use crate::lock::Lock;
+use crate::park::Reason;
+use std::fmt;
+use std::sync::Arc;
+
+/// Waits until a group of tasks or threads is done.
+///
+/// This is Go's `sync.WaitGroup` and `crossbeam-utils`' in one type, and the two ways can be mixed:
+///
+/// * *By handles*, as in crossbeam: each member holds a clone, and is done when it drops it.
+/// * *By count*, as in Go: [`add`](WaitGroup::add) says how many more members there are, and each calls
+///   [`done`](WaitGroup::done).
+///
+/// [`wait`](WaitGroup::wait) gives its own handle up and waits for both: no other handle, and a count of zero.
+/// [`wait_done`](WaitGroup::wait_done) waits for the count alone, through a borrowed handle.
+///
+/// # Examples
+/// ```
+/// use throng::sync::WaitGroup;
+///
+/// let group = WaitGroup::new();
+/// for _ in 0..4 {
+///     let member = group.clone();
+///     throng::spawn(move || drop(member));
+/// }
+/// group.wait();
+///
+/// let group = WaitGroup::new();
+/// group.add(4);
+/// throng::scope(|s| {
+///     for _ in 0..4 {
+///         s.spawn(|| group.done());
+///     }
+///     group.wait_done();
+/// });
+/// ```
+#[doc(alias = "sync.WaitGroup")]
+pub struct WaitGroup {
+    shared: Arc<Lock<State>>,
+}
+
+struct State {
+    handles: usize,
+    count: usize,
+    /// Those who wait for both, and those who wait for the count.
+    waiting: Crowd,
+    waiting_for_count: Crowd,
+}
+
+impl WaitGroup {
+    /// A group with one handle and a count of zero.
+    pub fn new() -> WaitGroup {
+        let state = State { handles: 1, count: 0, waiting: Crowd::new(), waiting_for_count: Crowd::new() };
+        WaitGroup { shared: Arc::new(Lock::new(state)) }
+    }
+
+    /// Counts `n` more members.
+    ///
+    /// # Panics
+    /// If there would be more than `usize::MAX`.
+    pub fn add(&self, n: usize) {
+        let mut state = self.shared.lock();
+        match state.count.checked_add(n) {
+            Some(count) => state.count = count,
+            None => {
+                drop(state);
+                panic!("a WaitGroup counts at most usize::MAX members");
+            }
+        }
+    }
+
+    /// One member that was added is done.
+    ///
+    /// # Panics
+    /// If more are done than were added.
+    pub fn done(&self) {
+        let mut state = self.shared.lock();
+        match state.count.checked_sub(1) {
+            Some(count) => state.count = count,
+            None => {
+                drop(state);
+                panic!("WaitGroup::done was called more often than members were added");
+            }
+        }
+        // Those who wait for both wait for this handle too.
+        if state.count == 0 {
+            crowd::wake_all(&self.shared, state, |state| &mut state.waiting_for_count);
+        }
+    }
+
+    /// Drops this handle, and waits until there is no other one, and every added member is done.
+    ///
+    /// A group of which all handles wait is done, as in crossbeam.
+    pub fn wait(self) {
+        let shared = Arc::clone(&self.shared);
+        drop(self);
+        loop {
+            let state = shared.lock();
+            if state.handles == 0 && state.count == 0 {
+                return;
+            }
+            if crowd::wait(Reason::WaitGroup, None, &shared, state, |state| &mut state.waiting) == Outcome::Cancelled {
+                cancel::unwind();
+            }
+        }
+    }
+
+    /// Waits until every added member is done, whatever handles there are.
+    pub fn wait_done(&self) {
+        let state = self.shared.lock();
+        if state.count == 0 {
+            return;
+        }
+        let waited = crowd::wait(Reason::WaitGroup, None, &self.shared, state, |state| &mut state.waiting_for_count);
+        if waited == Outcome::Cancelled {
+            cancel::unwind();
+        }
+    }
+}
+
+impl Default for WaitGroup {
+    fn default() -> WaitGroup {
+        WaitGroup::new()
+    }
+}
+
+impl Clone for WaitGroup {
+    fn clone(&self) -> WaitGroup {
+        self.shared.lock().handles += 1;
+        WaitGroup { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl Drop for WaitGroup {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.handles -= 1;
+        if state.handles == 0 && state.count == 0 {
+            crowd::wake_all(&self.shared, state, |state| &mut state.waiting);
+        }
+    }
+}
+
+impl fmt::Debug for WaitGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let State { handles, count, .. } = &*self.shared.lock();
+        f.debug_struct("WaitGroup").field("handles", handles).field("count", count).finish()
+    }
+}

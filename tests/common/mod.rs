@@ -1,0 +1,114 @@
+//! What several test files share.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::time::{Duration, Instant};
+use throng::runtime::{Builder, Runtime};
+
+/// Small in a plain `cargo test`; `THRONG_STRESS=n` makes everything that is repeated n times as long.
+pub(crate) fn stress(times: usize) -> usize {
+    times * std::env::var("THRONG_STRESS").map_or(1, |n| n.parse().expect("THRONG_STRESS is a number"))
+}
+
+/// Larger in a release build.
+pub(crate) fn scaled(debug: usize, release: usize) -> usize {
+    stress(if cfg!(debug_assertions) { debug } else { release })
+}
+
+pub(crate) const WORKERS: [usize; 4] = [1, 2, 4, 8];
+
+pub(crate) fn runtime(workers: usize) -> Runtime {
+    Builder::new().workers(workers).build().expect("a runtime")
+}
+
+/// Runs `f` for 1, 2, 4 and 8 workers, each with a seed that is printed; `THRONG_SEED` fixes it.
+pub(crate) fn with_workers(f: impl Fn(&Runtime, &Random)) {
+    for workers in WORKERS {
+        let seed = match std::env::var("THRONG_SEED") {
+            Ok(seed) => seed.parse().expect("THRONG_SEED is a number"),
+            Err(_) => std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), workers),
+        };
+        println!("{workers} workers, THRONG_SEED={seed}");
+        let runtime = Builder::new().workers(workers).seed(seed).build().expect("a runtime");
+        f(&runtime, &Random::new(seed));
+    }
+}
+
+/// A generator of the tests' own: xorshift. Atomic only to be shared.
+pub(crate) struct Random(std::sync::atomic::AtomicU64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Random {
+        Random(std::sync::atomic::AtomicU64::new(seed | 1))
+    }
+
+    pub(crate) fn next(&self) -> u64 {
+        let mut x = self.0.load(std::sync::atomic::Ordering::Relaxed);
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        self.0.store(x, std::sync::atomic::Ordering::Relaxed);
+        x.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    pub(crate) fn below(&self, n: u64) -> u64 {
+        (self.next() >> 33) % n
+    }
+}
+
+/// Yields until it is so. It has no limit of its own: a test that hangs is seen by who runs it.
+pub(crate) fn until(condition: impl Fn() -> bool) {
+    while !condition() {
+        if throng::task::try_current().is_some() {
+            throng::task::yield_now();
+        } else {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    }
+}
+
+/// The text of a panic.
+pub(crate) fn message(payload: &(dyn std::any::Any + Send)) -> &str {
+    payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .expect("a panic with a text")
+}
+
+/// Counts how often it was dropped.
+pub(crate) struct Dropped(pub(crate) std::sync::Arc<std::sync::atomic::AtomicUsize>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+/// Runs one test of this file in a process of its own, with `THRONG_CHILD` set.
+pub(crate) fn in_child(test: &str) -> std::process::Output {
+    std::process::Command::new(std::env::current_exe().expect("a test has a file"))
+        .args([test, "--exact", "--nocapture", "--test-threads=1"])
+        .env("THRONG_CHILD", "1")
+        .output()
+        .expect("a child process")
+}
+
+pub(crate) fn is_child() -> bool {
+    std::env::var_os("THRONG_CHILD").is_some()
+}
+
+pub(crate) fn elapsed_at_least(start: Instant, least: Duration) {
+    assert!(start.elapsed() >= least, "only {:?}", start.elapsed());
+}
+
+/// Recurses until it has used that much of its stack; returns how much it was.
+pub(crate) fn use_stack(bytes: usize) -> usize {
+    #[inline(never)]
+    fn deep(top: usize, bytes: usize) -> usize {
+        let mut frame = [0_u8; 512];
+        let here = std::hint::black_box(&mut frame).as_ptr() as usize;
+        if top - here >= bytes { top - here } else { std::hint::black_box(deep(top, bytes)) }
+    }
+    let mark = 0_u8;
+    deep(std::hint::black_box(&raw const mark) as usize, bytes)
+}

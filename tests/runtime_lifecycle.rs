@@ -1,0 +1,368 @@
+//! `Runtime`: running, spawning, dropping, shutting down.
+
+mod common;
+
+use common::{Dropped, message, runtime, until};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+use throng::cancel::Cancelled;
+use throng::runtime::Runtime;
+use throng::task;
+
+#[test]
+fn run_borrows_and_returns() {
+    let mut log = vec![1];
+    let sum = throng::run(|| {
+        log.push(2);
+        log.iter().sum::<i32>()
+    });
+    assert_eq!((sum, log), (3, vec![1, 2]));
+}
+
+#[test]
+fn run_inside_a_task_is_a_call() {
+    throng::run(|| {
+        let outer = task::current().id();
+        assert_eq!(throng::run(|| task::current().id()), outer);
+    });
+    let own = runtime(1);
+    own.run(|| {
+        let outer = task::current().id();
+        assert_eq!(own.run(|| task::current().id()), outer);
+        assert_eq!(throng::run(|| task::current().id()), outer, "the global one's `run` too");
+    });
+}
+
+#[test]
+fn run_on_another_runtime_is_a_task_there() {
+    let (a, b) = (runtime(1), runtime(1));
+    let mut trail = Vec::new();
+    a.run(|| {
+        let here = task::current().id();
+        let there = b.run(|| {
+            trail.push(std::thread::current().id());
+            // And back: `a`'s only worker is free, since its task waits.
+            let back = a.run(|| task::current().id());
+            assert_ne!(back, here);
+            task::current().id()
+        });
+        assert_ne!(here, there);
+        trail.push(std::thread::current().id());
+    });
+    assert_ne!(trail[0], trail[1]);
+}
+
+#[test]
+fn a_task_spawns_on_its_own_runtime() {
+    let own = throng::runtime::Builder::new().workers(1).name("own").build().expect("a runtime");
+    let name = own.run(|| throng::spawn(|| std::thread::current().name().map(str::to_owned)).join().expect("no panic"));
+    assert_eq!(name.as_deref(), Some("own-0"));
+}
+
+#[test]
+fn what_run_panics_with_comes_out() {
+    let own = runtime(2);
+    for _ in 0..10 {
+        let payload = catch_unwind(AssertUnwindSafe(|| own.run(|| panic!("by {}", "run")))).expect_err("a panic");
+        assert_eq!(message(&*payload), "by run");
+    }
+    let payload = catch_unwind(|| throng::run(|| std::panic::panic_any(42_u64))).expect_err("a panic");
+    assert_eq!(payload.downcast_ref::<u64>(), Some(&42));
+    assert_eq!(own.run(|| 1), 1, "and the runtime goes on");
+}
+
+#[test]
+fn threads_spawn_at_the_same_time() {
+    let own = runtime(2);
+    let total = AtomicUsize::new(0);
+    std::thread::scope(|s| {
+        for _ in 0..8 {
+            s.spawn(|| {
+                let handles: Vec<_> = (0..500_usize).map(|i| own.spawn(move || i)).collect();
+                total.fetch_add(handles.into_iter().map(|handle| handle.join().expect("no panic")).sum(), SeqCst);
+            });
+        }
+    });
+    assert_eq!(total.into_inner(), 8 * 499 * 500 / 2);
+}
+
+#[test]
+fn several_runtimes_talk() {
+    let runtimes: Vec<Runtime> = (1..=4).map(runtime).collect();
+    let next = AtomicUsize::new(0);
+    // A token round the runtimes, by unpark.
+    let tasks: Mutex<Vec<task::Task>> = Mutex::new(Vec::new());
+    std::thread::scope(|s| {
+        for (index, own) in runtimes.iter().enumerate() {
+            let (next, tasks) = (&next, &tasks);
+            s.spawn(move || {
+                own.run(|| {
+                    until(|| tasks.lock().expect("no panic").len() == index);
+                    tasks.lock().expect("no panic").push(task::current());
+                    until(|| tasks.lock().expect("no panic").len() == 4);
+                    for round in 0..100 {
+                        while next.load(SeqCst) != round * 4 + index {
+                            task::park();
+                        }
+                        next.fetch_add(1, SeqCst);
+                        let following = tasks.lock().expect("no panic")[(index + 1) % 4].clone();
+                        following.unpark();
+                    }
+                });
+            });
+        }
+    });
+    assert_eq!(next.into_inner(), 400);
+}
+
+#[test]
+fn dropping_cancels_those_that_wait() {
+    let own = runtime(2);
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let waiting = Arc::new(AtomicUsize::new(0));
+    let handles: Vec<_> = (0..100)
+        .map(|i| {
+            let (guard, waiting) = (Dropped(Arc::clone(&dropped)), Arc::clone(&waiting));
+            own.spawn(move || {
+                let _guard = guard;
+                waiting.fetch_add(1, SeqCst);
+                match i % 3 {
+                    0 => task::park(),
+                    1 => task::sleep(Duration::from_secs(1000)),
+                    _ => loop {
+                        task::yield_now();
+                    },
+                }
+            })
+        })
+        .collect();
+    until(|| waiting.load(SeqCst) == 100);
+    drop(own);
+    assert_eq!(dropped.load(SeqCst), 100);
+    for handle in handles {
+        assert!(handle.is_finished());
+        assert!(handle.join().expect_err("cancelled").is::<Cancelled>());
+    }
+}
+
+#[test]
+fn dropping_ends_a_lonely_task_that_only_yields() {
+    let own = runtime(1);
+    let begun = Arc::new(AtomicBool::new(false));
+    let handle = own.spawn({
+        let begun = Arc::clone(&begun);
+        move || loop {
+            begun.store(true, SeqCst);
+            task::yield_now();
+        }
+    });
+    until(|| begun.load(SeqCst));
+    drop(own);
+    assert!(handle.join().expect_err("cancelled").is::<Cancelled>());
+}
+
+#[test]
+fn dropping_drops_those_that_have_not_begun() {
+    let own = runtime(1);
+    let (release, blocked) = mpsc::channel::<()>();
+    let (begun, has_begun) = mpsc::channel::<()>();
+    own.spawn(move || {
+        begun.send(()).expect("a receiver");
+        // Blocks the one worker's kernel thread.
+        let _ = blocked.recv();
+    });
+    has_begun.recv().expect("a sender");
+    let (dropped, ran) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let handles: Vec<_> = (0..100)
+        .map(|_| {
+            let (guard, ran) = (Dropped(Arc::clone(&dropped)), Arc::clone(&ran));
+            own.spawn(move || {
+                let _guard = guard;
+                ran.fetch_add(1, SeqCst);
+            })
+        })
+        .collect();
+    std::thread::scope(|s| {
+        // The drop marks the scheduler as stopping before it waits; let it come to that.
+        s.spawn(|| drop(own));
+        std::thread::sleep(Duration::from_millis(50));
+        drop(release);
+    });
+    // All of them were dropped; how many had a chance to run before the drop began is the machine's business.
+    assert_eq!(dropped.load(SeqCst), 100);
+    let cancelled = handles.into_iter().filter_map(|handle| handle.join().err()).count();
+    assert_eq!(cancelled + ran.load(SeqCst), 100);
+}
+
+#[test]
+fn a_task_that_is_being_cancelled_may_spawn_and_join_no_more() {
+    struct SpawnsInDrop(Arc<AtomicUsize>);
+    impl Drop for SpawnsInDrop {
+        fn drop(&mut self) {
+            let ended = Arc::clone(&self.0);
+            throng::spawn(move || drop(Dropped(ended)));
+        }
+    }
+    let ended = Arc::new(AtomicUsize::new(0));
+    let own = runtime(2);
+    let waiting = Arc::new(AtomicUsize::new(0));
+    for _ in 0..20 {
+        let (guard, waiting) = (SpawnsInDrop(Arc::clone(&ended)), Arc::clone(&waiting));
+        own.spawn(move || {
+            let _guard = guard;
+            waiting.fetch_add(1, SeqCst);
+            task::park();
+        });
+    }
+    until(|| waiting.load(SeqCst) == 20);
+    drop(own);
+    // Spawned while stopping: the closure was dropped unrun, and with it nothing that counts. It must not hang or leak.
+    assert_eq!(Arc::strong_count(&ended), 1);
+}
+
+#[test]
+fn dropping_waits_for_one_that_runs() {
+    let own = runtime(1);
+    let (begun, has_begun) = mpsc::channel();
+    let done = Arc::new(AtomicBool::new(false));
+    own.spawn({
+        let done = Arc::clone(&done);
+        move || {
+            begun.send(()).expect("a receiver");
+            std::thread::sleep(Duration::from_millis(30));
+            done.store(true, SeqCst);
+        }
+    });
+    has_begun.recv().expect("a sender");
+    drop(own);
+    assert!(done.load(SeqCst));
+}
+
+#[test]
+fn shutdown_in_time_tells_so() {
+    let own = runtime(2);
+    let handle = own.spawn(task::park);
+    assert!(own.shutdown_timeout(Duration::from_secs(3600)));
+    assert!(handle.join().expect_err("cancelled").is::<Cancelled>());
+}
+
+#[test]
+fn shutdown_out_of_time_tells_so() {
+    let own = runtime(2);
+    let (release, blocked) = mpsc::channel::<()>();
+    let (begun, has_begun) = mpsc::channel();
+    let handle = own.spawn(move || {
+        begun.send(()).expect("a receiver");
+        let _ = blocked.recv();
+        7
+    });
+    has_begun.recv().expect("a sender");
+    assert!(!own.shutdown_timeout(Duration::from_millis(20)));
+    // What is left may still end by itself, and be joined.
+    drop(release);
+    assert_eq!(handle.join().expect("no panic"), 7);
+}
+
+#[test]
+fn dropping_a_runtime_in_its_own_task_is_a_panic() {
+    let own = runtime(2);
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let (send, receive) = mpsc::channel::<Runtime>();
+    let other = own.spawn({
+        let guard = Dropped(Arc::clone(&dropped));
+        move || {
+            let _guard = guard;
+            task::park();
+        }
+    });
+    let handle = own.spawn({
+        let guard = Dropped(Arc::clone(&dropped));
+        move || {
+            let _guard = guard;
+            let own = receive.recv().expect("a sender");
+            drop(own);
+        }
+    });
+    send.send(own).expect("a receiver");
+    let payload = handle.join().expect_err("a panic");
+    assert!(message(&*payload).contains("by one of its own tasks"), "{}", message(&*payload));
+    // Nothing is lost: the others are cancelled, and run their destructors.
+    assert!(other.join().expect_err("cancelled").is::<Cancelled>());
+    assert_eq!(dropped.load(SeqCst), 2);
+}
+
+#[test]
+fn a_panicking_task_may_drop_its_runtime() {
+    let own = runtime(2);
+    let (send, receive) = mpsc::channel::<Runtime>();
+    let other = own.spawn(task::park);
+    let handle = own.spawn(move || {
+        let _own = receive.recv().expect("a sender");
+        panic!("the first panic");
+    });
+    send.send(own).expect("a receiver");
+    assert_eq!(message(&*handle.join().expect_err("a panic")), "the first panic");
+    assert!(other.join().expect_err("cancelled").is::<Cancelled>());
+}
+
+#[test]
+fn a_runtime_shared_with_its_tasks_ends_with_the_last_owner_outside() {
+    let own = Arc::new(runtime(2));
+    let inner = Arc::clone(&own);
+    own.run(move || {
+        let again = Arc::clone(&inner);
+        assert_eq!(inner.spawn(move || again.run(|| 5)).join().expect("no panic"), 5);
+    });
+    drop(Arc::into_inner(own).expect("the tasks have let go of it"));
+}
+
+#[test]
+fn a_task_of_another_runtime_may_drop_one() {
+    let (a, b) = (runtime(1), runtime(1));
+    let handle = b.spawn(task::park);
+    a.run(move || drop(b));
+    assert!(handle.join().expect_err("cancelled").is::<Cancelled>());
+}
+
+#[test]
+fn a_cancelled_task_that_waits_for_run_waits_on() {
+    // `run` lends what belongs to the frame below it, so it can't leave before the other task has ended.
+    let (a, b) = (runtime(1), Arc::new(runtime(1)));
+    let (begun, has_begun) = mpsc::channel();
+    let finished = Arc::new(AtomicBool::new(false));
+    let handle = a.spawn({
+        let (b, finished) = (Arc::clone(&b), Arc::clone(&finished));
+        move || {
+            let frame = [1, 2, 3];
+            b.run(|| {
+                begun.send(()).expect("a receiver");
+                task::sleep(Duration::from_millis(30));
+                assert_eq!(frame, [1, 2, 3]);
+                finished.store(true, SeqCst);
+            });
+            task::park();
+        }
+    });
+    has_begun.recv().expect("a sender");
+    handle.cancel();
+    assert!(handle.join().expect_err("cancelled").is::<Cancelled>());
+    assert!(finished.load(SeqCst));
+}
+
+#[test]
+fn handles_outlive_their_runtime() {
+    let own = runtime(1);
+    let done = own.spawn(|| vec![1, 2, 3]);
+    let parked = own.spawn(task::park);
+    let (task, id) = (parked.task(), parked.task().id());
+    until(|| done.is_finished());
+    drop(own);
+    task.unpark();
+    parked.cancel();
+    assert_eq!(task.id(), id);
+    assert!(parked.is_finished());
+    assert_eq!(done.join().expect("no panic"), [1, 2, 3]);
+    assert!(parked.join().expect_err("cancelled").is::<Cancelled>());
+}

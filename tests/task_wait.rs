@@ -1,0 +1,336 @@
+//! Waiting: yield, park and unpark, sleep.
+
+mod common;
+
+use common::{elapsed_at_least, runtime, until};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+use throng::task;
+
+#[test]
+fn one_that_yields_lets_the_others_run() {
+    let own = runtime(1);
+    own.run(|| {
+        let done = Arc::new(AtomicBool::new(false));
+        for _ in 0..10 {
+            let done = Arc::clone(&done);
+            throng::spawn(move || done.store(true, SeqCst));
+        }
+        // One worker: nobody else can do it meanwhile.
+        while !done.load(SeqCst) {
+            task::yield_now();
+        }
+    });
+}
+
+#[test]
+fn those_that_yield_take_turns() {
+    let own = runtime(1);
+    let order = own.run(|| {
+        let order = std::sync::Mutex::new(Vec::new());
+        throng::scope(|s| {
+            for i in 0..4 {
+                let order = &order;
+                s.spawn(move || {
+                    for _ in 0..100 {
+                        order.lock().expect("no panic").push(i);
+                        task::yield_now();
+                    }
+                });
+            }
+        });
+        order.into_inner().expect("no panic")
+    });
+    assert_eq!(order.len(), 400);
+    // Once all four have begun, each has its turn before the first has its next.
+    for round in order[40..360].chunks(4) {
+        let mut round = round.to_vec();
+        round.sort_unstable();
+        assert_eq!(round, [0, 1, 2, 3], "{order:?}");
+    }
+}
+
+#[test]
+fn a_chain_of_hand_offs_does_not_starve_the_queue() {
+    let own = runtime(1);
+    own.run(|| {
+        let stop = Arc::new(AtomicBool::new(false));
+        // Two tasks that wake each other for ever.
+        let ping = throng::spawn({
+            let stop = Arc::clone(&stop);
+            move || {
+                let partner = std::sync::OnceLock::new();
+                let me = task::current();
+                partner
+                    .set(throng::spawn({
+                        let stop = Arc::clone(&stop);
+                        move || {
+                            while !stop.load(SeqCst) {
+                                me.unpark();
+                                task::park();
+                            }
+                            me.unpark();
+                        }
+                    }))
+                    .expect("set once");
+                let partner = partner.into_inner().expect("set");
+                while !stop.load(SeqCst) {
+                    task::park();
+                    partner.task().unpark();
+                }
+                partner.task().unpark();
+                partner.join().expect("no panic");
+            }
+        });
+        // A timer fires all the same, and a third task gets its turns.
+        task::sleep(Duration::from_millis(5));
+        for _ in 0..100 {
+            task::yield_now();
+        }
+        stop.store(true, SeqCst);
+        ping.join().expect("no panic");
+    });
+}
+
+#[test]
+fn yielding_outside_a_task_returns() {
+    task::yield_now();
+    std::thread::spawn(task::yield_now).join().expect("no panic");
+}
+
+#[test]
+fn an_unpark_before_the_park_is_kept() {
+    throng::run(|| {
+        task::current().unpark();
+        task::park();
+    });
+}
+
+#[test]
+fn the_token_is_one() {
+    throng::run(|| {
+        for _ in 0..3 {
+            task::current().unpark();
+        }
+        task::park();
+        let start = Instant::now();
+        task::park_timeout(Duration::from_millis(10));
+        elapsed_at_least(start, Duration::from_millis(10));
+    });
+}
+
+#[test]
+fn a_timed_park_ends_with_the_token_or_in_time() {
+    throng::run(|| {
+        let start = Instant::now();
+        task::park_timeout(Duration::from_millis(10));
+        elapsed_at_least(start, Duration::from_millis(10));
+        let me = task::current();
+        throng::spawn(move || me.unpark());
+        task::park_timeout(Duration::from_secs(3600));
+        // A wait that was ended by time leaves no token and no entry behind.
+        let start = Instant::now();
+        task::park_timeout(Duration::from_millis(2));
+        elapsed_at_least(start, Duration::from_millis(2));
+        task::park_timeout(Duration::ZERO);
+        task::current().unpark();
+        task::park_timeout(Duration::ZERO);
+        let start = Instant::now();
+        task::park_timeout(Duration::from_millis(2));
+        elapsed_at_least(start, Duration::from_millis(2));
+    });
+}
+
+#[test]
+fn a_park_without_a_token_waits() {
+    let own = runtime(2);
+    let woken = Arc::new(AtomicBool::new(false));
+    let handle = own.spawn({
+        let woken = Arc::clone(&woken);
+        move || {
+            task::park();
+            assert!(woken.load(SeqCst), "woken for no reason");
+        }
+    });
+    std::thread::sleep(Duration::from_millis(10));
+    woken.store(true, SeqCst);
+    handle.task().unpark();
+    handle.join().expect("no panic");
+}
+
+#[test]
+fn unparking_one_that_has_ended_does_nothing() {
+    let handle = throng::spawn(|| ());
+    let task = handle.task();
+    handle.join().expect("no panic");
+    task.unpark();
+    task.unpark();
+}
+
+#[test]
+fn parking_outside_a_task_is_stds() {
+    let thread = std::thread::current();
+    std::thread::spawn(move || thread.unpark());
+    task::park();
+    let start = Instant::now();
+    // `std`'s may return early; in practice it doesn't without a token.
+    while start.elapsed() < Duration::from_millis(2) {
+        task::park_timeout(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn sleep_lasts_at_least_as_long() {
+    let sleeps = || {
+        for wait in [0, 1, 1_000, 50_000, 1_000_000, 20_000_000].map(Duration::from_nanos) {
+            let start = Instant::now();
+            task::sleep(wait);
+            elapsed_at_least(start, wait);
+            let until = Instant::now() + wait;
+            task::sleep_until(until);
+            assert!(Instant::now() >= until);
+        }
+    };
+    throng::run(sleeps);
+    // A plain thread sleeps too.
+    sleeps();
+    task::sleep_until(Instant::now() - Duration::from_nanos(1));
+}
+
+#[test]
+fn those_that_sleep_wake_in_their_order() {
+    let own = runtime(1);
+    let order = std::sync::Mutex::new(Vec::new());
+    own.run(|| {
+        let start = Instant::now() + Duration::from_millis(5);
+        throng::scope(|s| {
+            for i in (0..20).rev() {
+                let order = &order;
+                s.spawn(move || {
+                    task::sleep_until(start + i * Duration::from_millis(4));
+                    order.lock().expect("no panic").push(i);
+                });
+            }
+        });
+    });
+    let order = order.into_inner().expect("no panic");
+    // Deadlines are rounded by a millisecond at most, and these lie four apart; one worker runs the woken in their order.
+    assert!(order.is_sorted(), "{order:?}");
+}
+
+#[test]
+fn a_sleep_for_ever_is_no_overflow() {
+    let own = runtime(1);
+    let handle = own.spawn(|| task::sleep(Duration::MAX));
+    let again = own.spawn(|| task::park_timeout(Duration::MAX));
+    own.run(|| task::sleep(Duration::from_millis(2)));
+    assert!(!handle.is_finished());
+    again.task().unpark();
+    again.join().expect("no panic");
+    drop(own);
+    let _ = handle.join().expect_err("cancelled");
+}
+
+#[test]
+fn a_long_timer_set_first_does_not_delay_a_short_one() {
+    let own = runtime(1);
+    let long = own.spawn(|| task::sleep(Duration::from_secs(3600)));
+    own.run(|| task::sleep(Duration::from_millis(1)));
+    long.cancel();
+    let _ = long.join().expect_err("cancelled");
+}
+
+#[test]
+fn a_busy_workers_timers_are_fired_by_another() {
+    let own = runtime(2);
+    let stop = AtomicBool::new(false);
+    let ticks = AtomicUsize::new(0);
+    own.run(|| {
+        throng::scope(|s| {
+            s.spawn(|| {
+                for _ in 0..20 {
+                    task::sleep(Duration::from_micros(300));
+                    ticks.fetch_add(1, SeqCst);
+                }
+                stop.store(true, SeqCst);
+            });
+            s.spawn(|| {
+                while !stop.load(SeqCst) {
+                    std::hint::spin_loop();
+                }
+            });
+        });
+    });
+    assert_eq!(ticks.into_inner(), 20);
+}
+
+#[test]
+fn a_panic_in_flight_follows_its_task() {
+    // `std` counts panics by kernel thread. A task that catches a panic and waits in between must not carry the count away,
+    // and one that waits while it unwinds must not let others see it.
+    struct WaitsInDrop;
+    impl Drop for WaitsInDrop {
+        fn drop(&mut self) {
+            assert!(std::thread::panicking());
+            for _ in 0..5 {
+                task::yield_now();
+                task::sleep(Duration::from_micros(100));
+            }
+            assert!(std::thread::panicking());
+        }
+    }
+    let own = runtime(2);
+    own.run(|| {
+        throng::scope(|s| {
+            for i in 0..100 {
+                s.spawn(move || {
+                    if i % 4 == 0 {
+                        let result = catch_unwind(|| {
+                            let _waits = WaitsInDrop;
+                            panic!("{i}");
+                        });
+                        assert!(result.is_err());
+                    }
+                    for _ in 0..20 {
+                        assert!(!std::thread::panicking());
+                        task::yield_now();
+                    }
+                });
+            }
+        });
+    });
+}
+
+#[test]
+fn a_caught_panic_can_be_kept_across_waits() {
+    throng::run(|| {
+        let payload = catch_unwind(|| panic!("kept")).expect_err("a panic");
+        for _ in 0..10 {
+            task::sleep(Duration::from_micros(50));
+            assert!(!std::thread::panicking());
+        }
+        let again = catch_unwind(AssertUnwindSafe(move || std::panic::resume_unwind(payload))).expect_err("a panic");
+        assert_eq!(common::message(&*again), "kept");
+    });
+}
+
+#[test]
+fn threads_unpark_tasks() {
+    let handle = throng::spawn(|| {
+        for _ in 0..100 {
+            task::park();
+        }
+    });
+    let task = handle.task();
+    std::thread::scope(|s| {
+        s.spawn(|| {
+            until(|| {
+                task.unpark();
+                handle.is_finished()
+            });
+        });
+    });
+    handle.join().expect("no panic");
+}
