@@ -17,6 +17,8 @@
 //! This is rare (one side must be a `select!` that sends without a buffer), and seldom more than one ticket is open: a
 //! list that is searched from the front.
 
+use crate::wait::Wakeup;
+
 /// Names one promise of its channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ticket(u64);
@@ -37,9 +39,16 @@ pub(super) enum Collected<T> {
     Void,
 }
 
+struct Promise<T> {
+    ticket: Ticket,
+    stage: Stage<T>,
+    /// A receiver that was waiting when the sender came: it sleeps on until its message is there.
+    receiver: Option<Wakeup>,
+}
+
 pub(super) struct Promises<T> {
     next: u64,
-    open: Vec<(Ticket, Stage<T>)>,
+    open: Vec<Promise<T>>,
 }
 
 impl<T> Promises<T> {
@@ -52,48 +61,45 @@ impl<T> Promises<T> {
         Ticket(self.next)
     }
 
-    pub(super) fn open(&mut self) -> Ticket {
+    pub(super) fn open(&mut self, receiver: Option<Wakeup>) -> Ticket {
         let ticket = self.upcoming();
         self.next += 1;
-        self.open.push((ticket, Stage::Pending));
+        self.open.push(Promise { ticket, stage: Stage::Pending, receiver });
         ticket
     }
 
     fn find(&self, ticket: Ticket) -> usize {
-        self.open.iter().position(|(open, _)| *open == ticket).expect("a ticket is good until it is collected")
+        self.open.iter().position(|promise| promise.ticket == ticket).expect("a ticket is good until it is collected")
     }
 
-    /// The sender has the message. It comes back if the receiver has gone.
-    pub(super) fn fulfil(&mut self, ticket: Ticket, message: T) -> Result<(), T> {
+    /// The sender has the message. Returns whom to wake; the message if the receiver has gone.
+    pub(super) fn fulfil(&mut self, ticket: Ticket, message: T) -> Result<Option<Wakeup>, T> {
         let at = self.find(ticket);
-        match self.open[at].1 {
-            Stage::Forsaken => {
-                self.open.swap_remove(at);
-                Err(message)
-            }
-            _ => {
-                self.open[at].1 = Stage::Here(message);
-                Ok(())
-            }
+        if let Stage::Forsaken = self.open[at].stage {
+            self.open.swap_remove(at);
+            return Err(message);
         }
+        self.open[at].stage = Stage::Here(message);
+        Ok(self.open[at].receiver.take())
     }
 
-    /// The sender will have no message.
-    pub(super) fn void(&mut self, ticket: Ticket) {
+    /// The sender will have no message. Returns whom to wake.
+    pub(super) fn void(&mut self, ticket: Ticket) -> Option<Wakeup> {
         let at = self.find(ticket);
-        match self.open[at].1 {
-            Stage::Forsaken => drop(self.open.swap_remove(at)),
-            _ => self.open[at].1 = Stage::Void,
+        if let Stage::Forsaken = self.open[at].stage {
+            return self.open.swap_remove(at).receiver;
         }
+        self.open[at].stage = Stage::Void;
+        self.open[at].receiver.take()
     }
 
     /// The receiver asks for its message.
     pub(super) fn collect(&mut self, ticket: Ticket) -> Collected<T> {
         let at = self.find(ticket);
-        if let Stage::Pending = self.open[at].1 {
+        if let Stage::Pending = self.open[at].stage {
             return Collected::Pending;
         }
-        match self.open.swap_remove(at).1 {
+        match self.open.swap_remove(at).stage {
             Stage::Here(message) => Collected::Message(message),
             _ => Collected::Void,
         }
@@ -104,7 +110,7 @@ impl<T> Promises<T> {
         match self.collect(ticket) {
             Collected::Pending => {
                 let at = self.find(ticket);
-                self.open[at].1 = Stage::Forsaken;
+                self.open[at].stage = Stage::Forsaken;
                 None
             }
             Collected::Message(message) => Some(message),

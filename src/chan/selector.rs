@@ -121,8 +121,12 @@ impl<'a> Chosen<'a> {
 trait Purpose {
     /// What it has of a ready arm.
     type Got<'a>;
-    /// Looks at one arm, under its lock; with whom to wake afterwards.
-    fn look<'a>(arm: &Arm<'a>, channel: &mut (dyn Selectable + 'a)) -> Option<(Self::Got<'a>, Option<Wakeup>)>;
+    /// Looks at one arm, under its lock. May claim one to be woken afterwards.
+    fn look<'a>(
+        arm: &Arm<'a>,
+        channel: &mut (dyn Selectable + 'a),
+        wakeup: &mut Option<Wakeup>,
+    ) -> Option<Self::Got<'a>>;
     /// The line that an arm waits in.
     fn line(side: Side) -> Line;
     /// What an arm got while it waited.
@@ -136,8 +140,8 @@ impl Purpose for Operate {
     type Got<'a> = Chosen<'a>;
 
     #[inline]
-    fn look<'a>(arm: &Arm<'a>, channel: &mut (dyn Selectable + 'a)) -> Option<(Chosen<'a>, Option<Wakeup>)> {
-        channel.select(arm.side).map(|(token, wakeup)| (Chosen::new(arm, token), wakeup))
+    fn look<'a>(arm: &Arm<'a>, channel: &mut (dyn Selectable + 'a), wakeup: &mut Option<Wakeup>) -> Option<Chosen<'a>> {
+        channel.select(arm.side, wakeup).map(|token| Chosen::new(arm, token))
     }
 
     fn line(side: Side) -> Line {
@@ -148,7 +152,7 @@ impl Purpose for Operate {
         let token = match note {
             Note::Waiting => return None,
             Note::Granted => Token::Granted,
-            Note::Promised(ticket) => Token::Promised(ticket, None),
+            Note::Promised(ticket) => Token::Promised(ticket),
             Note::Disconnected => Token::Disconnected,
             Note::Moved => unreachable!("an arm has no place for a message"),
         };
@@ -162,8 +166,8 @@ struct Observe;
 impl Purpose for Observe {
     type Got<'a> = usize;
 
-    fn look<'a>(arm: &Arm<'a>, channel: &mut (dyn Selectable + 'a)) -> Option<(usize, Option<Wakeup>)> {
-        channel.is_ready(arm.side).then_some((arm.index, None))
+    fn look<'a>(arm: &Arm<'a>, channel: &mut (dyn Selectable + 'a), _: &mut Option<Wakeup>) -> Option<usize> {
+        channel.is_ready(arm.side).then_some(arm.index)
     }
 
     fn line(_: Side) -> Line {
@@ -189,8 +193,7 @@ pub(super) fn watch(arms: &mut [Arm<'_>], patience: Patience, biased: bool) -> O
 
 fn run<'a, P: Purpose>(arms: &mut [Arm<'a>], mut patience: Patience, biased: bool) -> Option<P::Got<'a>> {
     loop {
-        arrange(arms, biased);
-        let due = match try_each::<P>(arms) {
+        let due = match try_each::<P>(arms, biased) {
             Ok(got) => return Some(got),
             Err(due) => due,
         };
@@ -217,26 +220,26 @@ fn run<'a, P: Purpose>(arms: &mut [Arm<'a>], mut patience: Patience, biased: boo
     }
 }
 
-/// Brings the arms into the order in which they are tried: as given, or a random one.
+/// Step 1, in the order given or in a random one. If no arm is ready, when the first timed channel is due.
 #[inline]
-fn arrange(arms: &mut [Arm<'_>], biased: bool) {
-    if biased {
+fn try_each<'a, P: Purpose>(arms: &mut [Arm<'a>], biased: bool) -> Result<P::Got<'a>, Option<Instant>> {
+    let count = arms.len();
+    let order = if biased {
         arms.sort_unstable_by_key(|arm| arm.index);
-    } else if arms.len() > 1 {
+        None
+    } else if count <= 16 {
+        Some(permutation(count))
+    } else {
         let rng = Rng::new(rng::shared());
-        for last in (1..arms.len()).rev() {
-            arms.swap(last, rng.below(last + 1));
-        }
-    }
-}
-
-/// Step 1. If no arm is ready, when the first timed channel is due.
-#[inline]
-fn try_each<'a, P: Purpose>(arms: &mut [Arm<'a>]) -> Result<P::Got<'a>, Option<Instant>> {
+        (1..count).rev().for_each(|last| arms.swap(last, rng.below(last + 1)));
+        None
+    };
     let mut due = None;
-    for arm in arms {
+    for at in 0..count {
+        let arm = &arms[order.map_or(at, |order| order as usize >> (4 * at) & 15)];
+        let mut wakeup = None;
         let mut channel = arm.lock.lock();
-        if let Some((got, wakeup)) = P::look(arm, &mut *channel) {
+        if let Some(got) = P::look(arm, &mut *channel, &mut wakeup) {
             drop(channel);
             if let Some(wakeup) = wakeup {
                 wakeup.fire();
@@ -246,6 +249,22 @@ fn try_each<'a, P: Purpose>(arms: &mut [Arm<'a>]) -> Result<P::Got<'a>, Option<I
         due = earlier(due, channel.due());
     }
     Err(due)
+}
+
+/// A random order of up to 16 arms, four bits each: to move the arms themselves would cost more than to try them.
+#[inline]
+fn permutation(count: usize) -> u64 {
+    let mut order = 0xfedc_ba98_7654_3210_u64;
+    let mut random = rng::shared();
+    for last in (1..count).rev() {
+        // The product's upper half is below `last + 1`, and its lower half is what randomness is left.
+        let product = u128::from(random) * (last as u128 + 1);
+        random = product as u64;
+        let pick = (product >> 64) as usize;
+        let both = (order >> (4 * last) ^ order >> (4 * pick)) & 15;
+        order ^= both << (4 * last) | both << (4 * pick);
+    }
+    order
 }
 
 /// Looks at all arms, which are in the order of their locks, while nothing changes. If none is ready, links them all
@@ -258,7 +277,8 @@ fn at_once<'a, P: Purpose>(arms: &[Arm<'a>], waiter: Option<Waiter>) -> Option<P
         let ready = (0..arms.len()).filter(|&at| guards.with(at, |channel| channel.is_ready(arms[at].side)));
         let Some(at) = ready.min_by_key(|&at| arms[at].index) else { break None };
         // A peer that waits can time out under our hands. It is in the line no longer then: look again.
-        if let Some((got, wakeup)) = guards.with(at, |channel| P::look(&arms[at], channel)) {
+        let mut wakeup = None;
+        if let Some(got) = guards.with(at, |channel| P::look(&arms[at], channel, &mut wakeup)) {
             wakeups.extend(wakeup);
             break Some(got);
         }

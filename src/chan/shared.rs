@@ -3,7 +3,7 @@
 use super::error::{RecvTimeoutError, SendError};
 use super::promise::{Collected, Ticket};
 use super::source::Source;
-use super::state::{Found, Line, Note, Refused, Selectable, Side, Slot, State, Token, fire_all};
+use super::state::{Found, Line, Note, Refused, Selectable, Side, Slot, State, Token, Wakes, fire_all};
 use crate::cancel;
 use crate::control::Outcome;
 use crate::lock::{Guard, Lock};
@@ -335,26 +335,21 @@ impl<T> Shared<T> {
     }
 
     /// Completes a send that was selected.
+    #[inline]
     pub(super) fn complete_send(&self, token: Token, message: T) -> Result<(), SendError<T>> {
-        let (sent, peer) = match token {
-            Token::Granted => (self.lock().send_granted(message), None),
-            Token::Promised(ticket, peer) => (self.lock().send_promised(ticket, message), peer),
-            Token::Disconnected => return Err(SendError(message)),
+        let mut state = self.lock();
+        let sent = match token {
+            Token::Granted => state.send_granted(message),
+            Token::Promised(ticket) => state.send_promised(ticket, message),
+            Token::Disconnected => Err(message),
             Token::Due(_) => unreachable!("a timed channel has no senders"),
         };
-        if let Some(peer) = peer {
-            peer.fire();
-        }
-        match sent {
-            Ok(wakes) => {
-                wakes.fire();
-                Ok(())
-            }
-            Err(message) => Err(SendError(message)),
-        }
+        drop(state);
+        sent.map(Wakes::fire).map_err(SendError)
     }
 
     /// Completes a receive that was selected; `None` if the channel is disconnected.
+    #[inline]
     pub(super) fn complete_receive(&self, token: Token) -> Option<T> {
         match token {
             Token::Granted => {
@@ -363,7 +358,7 @@ impl<T> Shared<T> {
                 Some(message)
             }
             // The peer may have failed to make its message; then the choice stands, and any message will do.
-            Token::Promised(ticket, _) => self.collect(ticket).or_else(|| self.receive_any()),
+            Token::Promised(ticket) => self.collect(ticket).or_else(|| self.receive_any()),
             Token::Due(due) => Some(self.lock().instant(due)),
             Token::Disconnected => None,
         }

@@ -82,8 +82,8 @@ impl Slot {
 pub(super) enum Token {
     /// One message, or room for one, is reserved.
     Granted,
-    /// A peer was met. One that waited is woken when the message is there.
-    Promised(Ticket, Option<Wakeup>),
+    /// A peer was met.
+    Promised(Ticket),
     /// The message of a timed channel.
     Due(Instant),
     Disconnected,
@@ -100,6 +100,8 @@ pub(super) struct Wakes {
 pub(super) type Others = Option<Box<Vec<Wakeup>>>;
 
 impl Wakes {
+    const NONE: Wakes = Wakes { peer: None, others: None };
+
     #[inline]
     pub(super) fn fire(self) {
         if let Some(peer) = self.peer {
@@ -247,12 +249,12 @@ impl<T> State<T> {
             && let Some((moved, peer)) = unsafe { self.take_sender(place, Note::Promised(self.promises.upcoming())) }
         {
             let wakes = Wakes { peer: Some(peer), others: None };
-            return if moved { Found::Message(wakes) } else { Found::Promise(self.promises.open(), wakes) };
+            return if moved { Found::Message(wakes) } else { Found::Promise(self.promises.open(None), wakes) };
         }
         if let Some(due) = self.take_due() {
             // SAFETY: the caller's.
             unsafe { place.write(self.instant(due)) };
-            return Found::Message(Wakes { peer: None, others: None });
+            return Found::Message(Wakes::NONE);
         }
         if self.disconnected { Found::Disconnected } else { Found::Nothing }
     }
@@ -352,7 +354,7 @@ impl<T> State<T> {
     }
 
     /// For a select that receives without a buffer: takes a sender's message into the queue, and claims it.
-    fn meet_sender(&mut self) -> Option<(Token, Wakeup)> {
+    fn meet_sender(&mut self, wakeup: &mut Option<Wakeup>) -> Option<Token> {
         if self.senders.is_empty() {
             return None;
         }
@@ -360,16 +362,18 @@ impl<T> State<T> {
         // SAFETY: a vacant slot has room, and is counted if it was filled.
         unsafe {
             let (moved, peer) = self.take_sender(place, Note::Promised(self.promises.upcoming()))?;
+            *wakeup = Some(peer);
             if !moved {
-                return Some((Token::Promised(self.promises.open(), None), peer));
+                return Some(Token::Promised(self.promises.open(None)));
             }
             self.queue.count_pushed();
             self.claimed += 1;
-            Some((Token::Granted, peer))
+            Some(Token::Granted)
         }
     }
 
     /// Restores the invariants about those who wait, after a reservation was used or given back.
+    #[inline]
     fn settle(&mut self) -> Wakes {
         let peer = self.feed().or_else(|| self.admit());
         let mut others = self.notify();
@@ -401,7 +405,7 @@ impl<T> State<T> {
     /// Sends what was promised.
     pub(super) fn send_promised(&mut self, ticket: Ticket, message: T) -> Result<Wakes, T> {
         match self.promises.fulfil(ticket, message) {
-            Ok(()) => Ok(self.wake_settlers()),
+            Ok(peer) => Ok(Wakes { peer, others: take_all(&mut self.settlers) }),
             Err(message) if self.disconnected => Err(message),
             Err(message) => Ok(self.return_message(message)),
         }
@@ -414,15 +418,11 @@ impl<T> State<T> {
         self.settle()
     }
 
-    fn wake_settlers(&mut self) -> Wakes {
-        Wakes { peer: None, others: take_all(&mut self.settlers) }
-    }
-
     /// The receiver of a promise has gone.
     pub(super) fn forsake(&mut self, ticket: Ticket) -> Wakes {
         match self.promises.forsake(ticket) {
             Some(message) => self.return_message(message),
-            None => Wakes { peer: None, others: None },
+            None => Wakes::NONE,
         }
     }
 
@@ -467,15 +467,19 @@ impl<T> State<T> {
     }
 }
 
-#[cold]
+#[inline]
 fn take_all(line: &mut WaitQueue<Slot>) -> Others {
-    Some(Box::new(line.take_all()))
+    #[cold]
+    fn some(line: &mut WaitQueue<Slot>) -> Others {
+        Some(Box::new(line.take_all()))
+    }
+    if line.is_empty() { None } else { some(line) }
 }
 
 /// What `select` needs of a channel, whatever the channel carries.
 pub(super) trait Selectable {
-    /// Chooses the operation if it is ready: reserves what completes it.
-    fn select(&mut self, side: Side) -> Option<(Token, Option<Wakeup>)>;
+    /// Chooses the operation if it is ready: reserves what completes it. May claim one to be woken.
+    fn select(&mut self, side: Side, wakeup: &mut Option<Wakeup>) -> Option<Token>;
     /// Whether the operation would not wait.
     fn is_ready(&self, side: Side) -> bool;
     /// Gives back what was reserved.
@@ -488,32 +492,28 @@ pub(super) trait Selectable {
 }
 
 impl<T> Selectable for State<T> {
-    fn select(&mut self, side: Side) -> Option<(Token, Option<Wakeup>)> {
+    fn select(&mut self, side: Side, wakeup: &mut Option<Wakeup>) -> Option<Token> {
         match side {
-            Side::Send if self.disconnected => Some((Token::Disconnected, None)),
+            Side::Send if self.disconnected => Some(Token::Disconnected),
             Side::Send if self.has_room() => {
                 self.reserved += 1;
-                Some((Token::Granted, None))
+                Some(Token::Granted)
             }
             Side::Send if self.capacity == 0 => {
                 let note = Note::Promised(self.promises.upcoming());
                 let meet = |slot: &mut Slot| slot.note = note;
                 let ((), peer) = self.receivers.take(None, meet, |slot, ()| slot.note = Note::Waiting)?;
-                Some((Token::Promised(self.promises.open(), Some(peer)), None))
+                Some(Token::Promised(self.promises.open(Some(peer))))
             }
             Side::Send => None,
             Side::Receive if self.has_message() => {
                 self.claimed += 1;
-                Some((Token::Granted, None))
+                Some(Token::Granted)
             }
             Side::Receive => {
-                if self.capacity == 0
-                    && let Some((token, peer)) = self.meet_sender()
-                {
-                    return Some((token, Some(peer)));
-                }
-                let token = self.take_due().map(Token::Due);
-                token.or_else(|| self.disconnected.then_some(Token::Disconnected)).map(|token| (token, None))
+                let met = if self.capacity == 0 { self.meet_sender(wakeup) } else { None };
+                met.or_else(|| self.take_due().map(Token::Due))
+                    .or_else(|| self.disconnected.then_some(Token::Disconnected))
             }
         }
     }
@@ -535,10 +535,10 @@ impl<T> Selectable for State<T> {
                 self.reserved -= 1;
                 self.settle()
             }
-            (Token::Promised(ticket, _), Side::Receive) => self.forsake(ticket),
-            (Token::Promised(ticket, peer), Side::Send) => {
-                self.promises.void(ticket);
-                Wakes { peer, ..self.wake_settlers() }
+            (Token::Promised(ticket), Side::Receive) => self.forsake(ticket),
+            (Token::Promised(ticket), Side::Send) => {
+                let peer = self.promises.void(ticket);
+                Wakes { peer, others: take_all(&mut self.settlers) }
             }
             (Token::Due(due), _) => {
                 // The tick that is due now stands for this one too.
@@ -547,7 +547,7 @@ impl<T> Selectable for State<T> {
                 }
                 self.settle()
             }
-            (Token::Disconnected, _) => Wakes { peer: None, others: None },
+            (Token::Disconnected, _) => Wakes::NONE,
         }
     }
 
@@ -566,6 +566,6 @@ impl<T> Selectable for State<T> {
 
     #[inline]
     fn notify(&mut self) -> Others {
-        if self.observers.is_empty() { None } else { take_all(&mut self.observers) }
+        take_all(&mut self.observers)
     }
 }
