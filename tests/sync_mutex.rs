@@ -176,7 +176,6 @@ fn parts_and_arcs() {
 #[test]
 fn a_cancelled_waiter_leaves_the_queue_whole() {
     with_workers(|runtime, random| {
-        let random = random.clone();
         runtime.run(move || {
             for _ in 0..stress(100) {
                 let mutex = Arc::new(Mutex::new(0));
@@ -209,7 +208,6 @@ fn a_cancelled_waiter_leaves_the_queue_whole() {
 #[test]
 fn cancellation_races_with_the_unlock() {
     with_workers(|runtime, random| {
-        let random = random.clone();
         runtime.run(move || {
             for _ in 0..stress(100) {
                 let mutex = Arc::new(Mutex::new(0));

@@ -251,7 +251,6 @@ fn attempts_see_who_is_in() {
 fn a_writer_that_gives_up_lets_the_readers_in() {
     for way in 0..2 {
         with_workers(|runtime, random| {
-            let random = random.clone();
             runtime.run(move || {
                 for _ in 0..stress(100) {
                     let lock = Arc::new(RwLock::new(()));
@@ -294,7 +293,6 @@ fn a_writer_that_gives_up_lets_the_readers_in() {
 #[test]
 fn cancellation_races_with_the_unlock() {
     with_workers(|runtime, random| {
-        let random = random.clone();
         runtime.run(move || {
             for _ in 0..stress(100) {
                 let lock = Arc::new(RwLock::new(0));
