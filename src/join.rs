@@ -315,8 +315,8 @@ impl<T> JoinHandle<T> {
 
     /// Asks the task to end: it unwinds from the wait it is in, or from the next one it begins, running its destructors.
     ///
-    /// A task that never waits never notices. [`join`](JoinHandle::join) then returns an error whose payload is a
-    /// [`Cancelled`](crate::cancel::Cancelled).
+    /// A task that never waits again never notices, and ends as if nothing had been asked. If it was unwound,
+    /// [`join`](JoinHandle::join) returns an error whose payload is a [`Cancelled`](crate::cancel::Cancelled).
     ///
     /// # Examples
     /// ```

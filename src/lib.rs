@@ -125,7 +125,8 @@
 //! [`runtime::Builder::stack_size`]; for less there is hardly a reason, as it saves no memory, only page tables. A task
 //! gets its stack when it first runs, and one that ends gives it to the next, so short tasks share a few that are hot.
 //!
-//! Below each stack lies a guard: a task that overflows its stack ends the process, by `SIGSEGV`, and damages nothing.
+//! Below each stack lies a guard: a task that overflows its stack is reported and aborts the process, as a
+//! thread of `std`'s is.
 //!
 //! # Panics and cancellation
 //! A panic ends its task and no other. [`JoinHandle::join`] returns the payload, [`scope`] and [`run`] pass it on to the

@@ -147,6 +147,7 @@ impl Runtime {
     ///
     /// # Panics
     /// If there is no room for a task's stack.
+    #[track_caller]
     pub fn spawn<F, T>(&self, f: F) -> JoinHandle<T>
     where
         F: FnOnce() -> T + Send + 'static,
@@ -154,7 +155,10 @@ impl Runtime {
     {
         let settings = Settings::default();
         // SAFETY: `f` and `T` are valid for ever.
-        unsafe { spawn_unchecked(self.scheduler(), settings, f) }.unwrap_or_else(|error| no_room(&error))
+        match unsafe { spawn_unchecked(self.scheduler(), settings, f) } {
+            Ok(handle) => handle,
+            Err(error) => no_room(&error),
+        }
     }
 
     /// Cancels all tasks, as dropping does, and waits for their end no longer than `timeout`. Returns whether all have
@@ -245,6 +249,7 @@ pub(crate) struct Settings {
 }
 
 #[cold]
+#[track_caller]
 pub(crate) fn no_room(error: &io::Error) -> ! {
     panic!("can't spawn a task: {error}")
 }
@@ -289,7 +294,10 @@ where
     }
     // SAFETY: we wait for its end before we return, whatever happens to the caller meanwhile: a cancelled caller goes
     // on waiting.
-    let handle = unsafe { spawn_unchecked(scheduler, Settings::default(), f) }.unwrap_or_else(|error| no_room(&error));
+    let handle = match unsafe { spawn_unchecked(scheduler, Settings::default(), f) } {
+        Ok(handle) => handle,
+        Err(error) => no_room(&error),
+    };
     crate::cancel::shielded(|| handle.wait());
     match handle.join() {
         Ok(value) => value,
@@ -344,11 +352,15 @@ where
 /// ```
 #[doc(alias = "go")]
 #[doc(alias = "goroutine")]
+#[track_caller]
 pub fn spawn<F, T>(f: F) -> JoinHandle<T>
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
     // SAFETY: `f` and `T` are valid for ever.
-    unsafe { spawn_here(Settings::default(), f) }.unwrap_or_else(|error| no_room(&error))
+    match unsafe { spawn_here(Settings::default(), f) } {
+        Ok(handle) => handle,
+        Err(error) => no_room(&error),
+    }
 }

@@ -120,12 +120,16 @@ impl<'scope, 'env> Scope<'scope, 'env> {
     ///
     /// # Panics
     /// If there is no room for the task's stack; [`spawn_with`](Scope::spawn_with) returns an error instead.
+    #[track_caller]
     pub fn spawn<F, T>(&'scope self, f: F) -> ScopedJoinHandle<'scope, T>
     where
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        self.start(Builder::new(), f).unwrap_or_else(|error| no_room(&error))
+        match self.start(Builder::new(), f) {
+            Ok(handle) => handle,
+            Err(error) => no_room(&error),
+        }
     }
 
     /// Starts a task that the builder describes.

@@ -77,6 +77,7 @@ impl Builder {
 ///
 /// # Panics
 /// Outside any task; [`try_current`] returns `None` there.
+#[track_caller]
 pub fn current() -> Task {
     try_current().expect("`task::current` was called outside a task; `task::try_current` can tell")
 }

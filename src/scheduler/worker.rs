@@ -25,7 +25,7 @@
 //! goes behind the queue. Every [`INJECTOR_TURNS`] turns the injector comes first, every [`TIMER_TURNS`] the clock is
 //! read if there are timers, and every [`POLL_TURNS`] the poller is asked if there are sockets.
 
-use super::search::Nap;
+use super::search::{Nap, naps_shortly};
 use super::{ABANDONED, RUNNING, Runnable, Scheduler, Shared};
 use crate::control::blocks::Blocks;
 use crate::control::{Context, Header, Leave, Outcome};
@@ -300,7 +300,7 @@ impl Worker {
             }
             // The spawner may go on for long without waiting, so somebody should look after its slot: one that naps does.
             // A sleeper missed for want of a fence is got up by the next spawn.
-            None if self.scheduler.naps.load(Ordering::Relaxed) == 0 => self.call_for_nap(),
+            None if !naps_shortly(&self.scheduler.naps) => self.call_for_nap(),
             None => {}
         }
     }
