@@ -102,7 +102,8 @@ compile_error!(
      guards and the report of their overflow (`src/stack/`), and a look at whatever else uses `libc`."
 );
 
-#[cfg(test)]
+// They switch below the annotations of `fiber.rs`, without which ThreadSanitizer loses its way.
+#[cfg(all(test, not(throng_tsan)))]
 mod tests;
 
 pub(crate) use self::machine::{jump, switch};

@@ -105,7 +105,8 @@ pub(crate) fn elapsed_at_least(start: Instant, least: Duration) {
 pub(crate) fn use_stack(bytes: usize) -> usize {
     #[inline(never)]
     fn deep(top: usize, bytes: usize) -> usize {
-        let mut frame = [0_u8; 512];
+        // Large frames: a sanitizer counts calls, and has room for some ten thousand.
+        let mut frame = [0_u8; 4096];
         let here = std::hint::black_box(&mut frame).as_ptr() as usize;
         if top - here >= bytes { top - here } else { std::hint::black_box(deep(top, bytes)) }
     }
