@@ -19,9 +19,12 @@
 //!
 //! # The races, and why they can't happen
 //! * **Work published while the last worker falls asleep.** The publisher makes its task visible, fences, and reads the
-//!   counts. The sleeper counts itself as sleeping (and as not searching), fences, and looks into every queue once more.
+//!   counts. The sleeper counts itself as sleeping (and as not searching), fences, and looks into the injector once more.
 //!   The two fences are sequentially consistent, so at least one of them sees the other: either the publisher finds a
 //!   sleeper to wake, or the sleeper finds the task.
+//! * **Work in a worker's own queue** can't be lost so: that worker is awake, and will come to it. What could be missed is
+//!   that another might do it at the same time; the one that naps while somebody works (see `search.rs`) sees to that,
+//!   so the last look needn't cover it.
 //! * **Work published while somebody searches.** The publisher wakes nobody. The searcher either finds it, or goes to
 //!   sleep through the same count-fence-look, as above.
 //! * **Work trusted to a searcher that found none.** It came while the searcher was about to sleep, so nobody was woken for
