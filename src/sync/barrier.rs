@@ -9,7 +9,8 @@ use std::fmt;
 
 /// Lets a number of tasks or threads wait for one another, again and again.
 ///
-/// Modelled on [`std::sync::Barrier`]. A task that is cancelled while it waits no longer counts as having come.
+/// Modelled on [`std::sync::Barrier`]. A task that is cancelled while it waits
+/// counts as not having come, unless the barrier opens before it has unwound.
 ///
 /// # Examples
 /// ```
