@@ -1,53 +1,57 @@
-//! Channels and `select!`.
+//! Channels: queues of messages between tasks, threads and futures.
 //!
-//! Shaped like `crossbeam-channel`: the same names, types, errors, macro grammar and disconnection, so a program moves
-//! over by changing its `use` lines. What differs: whoever waits here waits as what it is, a task (which leaves its worker
-//! to others) or a plain kernel thread, and both may be at both ends of one channel; a task that is cancelled while it waits
-//! unwinds, and what it was to send or receive is not lost to the others.
+//! Shaped like crossbeam-channel 0.5: the same names, types, errors, macro grammar and rules, so a program moves over by
+//! changing its `use` lines (`crossbeam_channel` becomes `throng::chan`). What differs:
+//!
+//! * A task that waits leaves its worker to others. A plain thread waits as ever, and a future by
+//!   [`recv_async`](Receiver::recv_async) and [`send_async`](Sender::send_async).
+//! * [`bounded`] allocates as messages need it. [`never`] is no `const fn`.
+//! * A [`SelectedOperation`] that is dropped gives back what it had reserved before it panics, and doesn't panic during
+//!   another panic. So if the message of a `send` arm panics, the peer goes on waiting for another one.
+//! * Dropping or cancelling a waiter loses no message.
+//!
+//! # Which one
+//! [`bounded`] with a capacity of 0 is a meeting: when `send` returns, the message has been received. With a greater
+//! capacity it lets the sender run ahead, but not too far. [`unbounded`] never makes a sender wait, and grows. [`after`],
+//! [`at`], [`tick`] and [`never`] are for the arms of [`select!`].
 //!
 //! ```
-//! let (sender, receiver) = throng::chan::bounded(1);
-//! throng::spawn(move || sender.send("hello").unwrap());
-//! assert_eq!(receiver.recv(), Ok("hello"));
-//! assert!(receiver.recv().is_err()); // the sender is gone
+//! use std::time::Duration;
+//! use throng::chan::{bounded, select, tick};
+//!
+//! let (jobs, inbox) = bounded(8);
+//! let (done, results) = bounded(8);
+//! for _ in 0..2 {
+//!     let (inbox, done) = (inbox.clone(), done.clone());
+//!     throng::spawn(move || inbox.iter().try_for_each(|job: u64| done.send(job * job)));
+//! }
+//! drop(done);
+//! throng::spawn(move || (1..=10).for_each(|job| jobs.send(job).unwrap()));
+//!
+//! let progress = tick(Duration::from_millis(100));
+//! let mut sum = 0;
+//! loop {
+//!     select! {
+//!         recv(results) -> result => match result {
+//!             Ok(square) => sum += square,
+//!             Err(_) => break,
+//!         },
+//!         recv(progress) -> _ => println!("{sum} so far"),
+//!     }
+//! }
+//! assert_eq!(sum, 385);
 //! ```
 //!
-//! # How it works
-//! Every channel, bounded, unbounded, without capacity or timed, is one structure under one lock: a queue of messages, and
-//! a line of those who wait on each side. An operation takes the lock once. What it finds decides:
-//!
-//! ```text
-//!   send:     disconnected ▶ error │ a receiver waits ▶ move the message to its place, claim it
-//!                                  │ room            ▶ into the queue
-//!                                  │ neither         ▶ stand in the senders' line, the message in one's own frame
-//!   receive:  a message ▶ take it, and let the oldest sender that waits put its own into the room
-//!             no capacity, and a sender waits ▶ move the message out of its place, claim it
-//!             disconnected ▶ error │ neither ▶ stand in the receivers' line
-//! ```
-//!
-//! The claimed one is woken after the lock is free, and finds its operation done: it takes no lock again. A timed channel
-//! (`after`, `at`, `tick`) has no sender and no timer of its own: its receiver waits until the next message is due, and
-//! makes it.
-//!
-//! # The races, and why they can't happen
-//! * **A message handed to one who has gone.** What is moved before the claim is a copy of its bits; it becomes the message
-//!   if the claim succeeds, and else stays where it was. Both under the lock, which a waiter that leaves by itself takes
-//!   before it looks at its place.
-//! * **A disconnection missed.** The last handle of a side marks the channel and claims the other side's line under the
-//!   lock, under which a waiter has looked at the mark before it stood in the line. (`models.rs` runs both through every
-//!   interleaving.)
-//! * **User code under the lock.** Messages are moved there, never dropped, cloned or compared; wakers run after it.
-//!
-//! `selector.rs` is the paper of `select!`, `promise.rs` that of its one hard case.
-//!
-//! # Tried and rejected
-//! A lock-free ring for the bounded channel, as crossbeam has it: two tasks that talk share a worker and run in turn, so the
-//! lock is free almost always, and one structure serves all flavours. Under it a message costs two uncontended atomic
-//! operations.
+//! # Disconnection
+//! A channel has two sides, and is disconnected when all handles of one are gone. When the senders go, receivers still
+//! get what is in the channel, and then errors. When the receivers go, what is in the channel is dropped, and senders get
+//! errors. Either way everybody who waits is woken.
 
 mod error;
 #[allow(unsafe_code)]
 mod fifo;
+#[allow(unsafe_code)]
+mod future;
 mod iter;
 mod macros;
 #[cfg(all(test, loom))]
@@ -71,6 +75,7 @@ pub use self::error::{
     ReadyTimeoutError, RecvError, RecvTimeoutError, SelectTimeoutError, SendError, SendTimeoutError, TryReadyError,
     TryRecvError, TrySelectError, TrySendError,
 };
+pub use self::future::{RecvFuture, SendFuture};
 pub use self::iter::{IntoIter, Iter, TryIter};
 pub use self::receiver::Receiver;
 pub use self::select::{Select, SelectedOperation};

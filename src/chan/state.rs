@@ -1,7 +1,41 @@
 //! What a channel's lock guards, and every transition of it.
 //!
-//! See [the module](super) for the protocol. No function here waits, wakes anybody, runs code of the user's or drops a
-//! message: those who were claimed are returned as [`Wakes`], to be fired once the lock is free.
+//! There is one structure for all channels: a queue of messages, a capacity, a line of those who wait to send and a line
+//! of those who wait to receive. Bounded, unbounded, without a buffer: these are values of the capacity. Nothing is
+//! atomic but the lock, so an operation that need not wait costs one lock round, and each transition can be read as if
+//! it were alone in the world. No function here waits, wakes anybody, runs code of the user's or drops a message: those who
+//! were claimed are returned as [`Wakes`], to be fired once the lock is free.
+//!
+//! # Who waits, and what for
+//! A waiter links a node that holds a [`Slot`]. The slot of a plain send or receive names a *place*, in the frame of its
+//! owner: the peer that comes moves the message from one place straight to the other, and the owner needs the lock no
+//! more. A select can't name a place, as it waits in channels of several types, and its message may not exist yet; nor
+//! can the receive of a future, which may be dropped with the message in it. Such a slot has no place, and gets a
+//! *reservation* instead:
+//!
+//! * A receiver is *granted* one of the messages that are in the queue: `claimed` of them are no longer for others. It
+//!   comes for it under the lock.
+//! * A sender is granted room: `reserved` places of the capacity are no longer for others.
+//! * If there is no buffer, a sender that is chosen has chosen its receiver too. Both get the ticket of a
+//!   [promise](super::promise), and the receiver waits until the sender has made its message.
+//!
+//! A reservation is a number and not a place in the queue. So one that is given back leaves no hole, and nobody waits for
+//! one that is slow to be used; the order of messages is that in which they were pushed.
+//!
+//! # The races, and why they can't happen
+//! * **A message moved to or from one who has left.** The bits are copied before the claim, under the lock, which a
+//!   waiter that wasn't claimed must take before it leaves its frame. They become the message when the claim succeeds.
+//! * **A message overtakes.** Whoever waits to receive does so because no message is available, and whoever waits to send
+//!   because there is no room (the invariants of [`State`]); a pop lets the oldest sender in under the same lock.
+//! * **Two selects choose each other twice, or one chooses itself.** A select looks at its channels and links its nodes
+//!   under all of their locks; see [`selector`](super::selector).
+//! * **A grant is lost with its owner.** It is a number: whoever drops an operation, a future or a task's frame gives
+//!   it back, and the next in line is served in the same step.
+//!
+//! # Tried and rejected
+//! Handing a select its message by a place of its own would save it a second lock round, but the arms would then be
+//! of different types and sizes, and the message of a select that is dropped or panics would have to be put back where others have
+//! since pushed. Reserving slots of the queue itself, as crossbeam-channel does, makes receivers spin for slow senders.
 
 use super::fifo::Fifo;
 use super::promise::{Promises, Ticket};
