@@ -46,7 +46,6 @@ fn a_barrier_for_one_is_open() {
 #[test]
 fn a_cancelled_one_has_not_come() {
     with_workers(|runtime, random| {
-        let random = random.clone();
         runtime.run(move || {
             for _ in 0..stress(100) {
                 let (barrier, passed) = (Arc::new(Barrier::new(4)), Arc::new(AtomicUsize::new(0)));

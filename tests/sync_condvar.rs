@@ -200,7 +200,6 @@ fn a_cancelled_waiter_holds_the_mutex_while_it_unwinds() {
 #[test]
 fn cancellations_and_notifications_race_but_none_is_lost() {
     with_workers(|runtime, random| {
-        let random = random.clone();
         runtime.run(move || {
             for _ in 0..stress(100) {
                 let shared = Arc::new((Mutex::new(0), Condvar::new()));

@@ -126,7 +126,6 @@ fn one_who_wants_many_is_not_starved() {
 fn one_who_gives_up_makes_way() {
     for way in 0..2 {
         with_workers(|runtime, random| {
-            let random = random.clone();
             runtime.run(move || {
                 for _ in 0..stress(50) {
                     let semaphore = Arc::new(Semaphore::new(3));
@@ -164,7 +163,6 @@ fn one_who_gives_up_makes_way() {
 #[test]
 fn cancellation_races_with_the_release() {
     with_workers(|runtime, random| {
-        let random = random.clone();
         runtime.run(move || {
             for _ in 0..stress(100) {
                 let semaphore = Arc::new(Semaphore::new(0));

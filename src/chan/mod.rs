@@ -5,7 +5,7 @@
 //!
 //! * A task that waits leaves its worker to others. A plain thread waits as ever, and a future by
 //!   [`recv_async`](Receiver::recv_async) and [`send_async`](Sender::send_async).
-//! * [`bounded`] allocates as messages need it. [`never`] is no `const fn`.
+//! * [`bounded`] allocates as messages need it. [`never`](fn@never) is no `const fn`.
 //! * A [`SelectedOperation`] that is dropped gives back what it had reserved before it panics, and doesn't panic during
 //!   another panic. So if the message of a `send` arm panics, the peer goes on waiting for another one.
 //! * Dropping or cancelling a waiter loses no message.
@@ -13,7 +13,7 @@
 //! # Which one
 //! [`bounded`] with a capacity of 0 is a meeting: when `send` returns, the message has been received. With a greater
 //! capacity it lets the sender run ahead, but not too far. [`unbounded`] never makes a sender wait, and grows. [`after`],
-//! [`at`], [`tick`] and [`never`] are for the arms of [`select!`].
+//! [`at`], [`tick`] and [`never`](fn@never) are for the arms of [`select!`].
 //!
 //! ```
 //! use std::time::Duration;
