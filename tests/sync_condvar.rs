@@ -187,7 +187,7 @@ fn a_cancelled_waiter_holds_the_mutex_while_it_unwinds() {
                 for _ in 0..20 {
                     task::yield_now();
                 }
-                assert_eq!(waiter.is_finished() && held, false, "it has to lock first");
+                assert!(!(waiter.is_finished() && held), "it has to lock first");
                 drop(guard);
                 assert!(waiter.join().unwrap_err().is::<Cancelled>());
                 assert!(!shared.is_locked());
