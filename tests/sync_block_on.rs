@@ -89,7 +89,8 @@ fn woken_while_it_is_polled() {
                 left -= 1;
                 // By reference and by value, and more than once.
                 context.waker().wake_by_ref();
-                context.waker().clone().wake();
+                let waker = context.waker().clone();
+                waker.wake();
                 Poll::Pending
             }));
         });
