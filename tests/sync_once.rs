@@ -151,7 +151,7 @@ fn a_cell_is_written_once() {
             let (cell, made) = (OnceLock::new(), AtomicUsize::new(0));
             crew.run(6, |me| match me % 3 {
                 0 => {
-                    let value: &Box<usize> = cell.get_or_init(|| {
+                    let value = cell.get_or_init(|| {
                         task::yield_now();
                         made.fetch_add(1, SeqCst);
                         Box::new(7)
