@@ -34,7 +34,7 @@ impl Batch {
     }
 
     pub(super) fn fire(self) {
-        self.claimed.into_iter().flatten().for_each(Wakeup::fire);
+        self.claimed.into_iter().map_while(|wakeup| wakeup).for_each(Wakeup::fire);
     }
 }
 
@@ -131,6 +131,9 @@ pub(super) fn wake_all<'a, S>(
     mut guard: Guard<'a, S>,
     crowd: impl Fn(&mut S) -> &mut Crowd,
 ) -> usize {
+    if crowd(&mut guard).is_empty() {
+        return 0;
+    }
     let end = crowd(&mut guard).next_ticket();
     let mut woken = 0;
     loop {

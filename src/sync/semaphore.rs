@@ -8,7 +8,7 @@
 use super::crowd::Batch;
 use crate::cancel;
 use crate::control::Outcome;
-use crate::lock::Lock;
+use crate::lock::{Guard, Lock};
 use crate::park::{self, Reason};
 use crate::wait::WaitQueue;
 use std::cell::Cell;
@@ -117,9 +117,17 @@ impl Semaphore {
             panic!("a semaphore has at most usize::MAX permits");
         };
         state.permits = permits;
+        if !state.waiting.is_empty() {
+            self.hand_out(state);
+        }
+    }
+
+    /// Gives permits to those who wait, the oldest first, for as long as there are enough.
+    #[cold]
+    fn hand_out<'a>(&'a self, mut state: Guard<'a, State>) {
         loop {
             let mut batch = Batch::new();
-            state.hand_out(&mut batch);
+            state.fill(&mut batch);
             drop(state);
             let more = batch.is_full();
             batch.fire();
@@ -164,8 +172,8 @@ impl Semaphore {
 }
 
 impl State {
-    /// Gives permits to those who wait, the oldest first, for as long as there are enough.
-    fn hand_out(&mut self, batch: &mut Batch) {
+    /// Takes those who can have what they want.
+    fn fill(&mut self, batch: &mut Batch) {
         let State { permits, waiting } = self;
         let permits = Cell::from_mut(permits);
         while !batch.is_full() {
