@@ -9,6 +9,7 @@ use crate::current;
 use crate::lock::{Guard, Lock};
 use crate::primitive::{Ordering, thread};
 use crate::wait::{Node, ThreadParker, WaitQueue, Waiter};
+use std::cell::OnceCell;
 use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
@@ -71,6 +72,12 @@ pub(crate) fn deadline_in(timeout: Duration) -> Option<Instant> {
     now().checked_add(timeout)
 }
 
+/// What a plain thread's waiter points to. A task's waiter points to its control block, which is always there; a thread's
+/// must be there for as long as a waker may find the waiter, and that is until the caller has unlinked it, after the
+/// wait. So the caller keeps it, in a variable declared before its nodes.
+#[derive(Default)]
+pub(crate) struct Frame(OnceCell<ThreadParker>);
+
 /// Waits.
 ///
 /// `publish` gets the armed waiter and links it wherever wakers look. From then on it can be claimed. It returns
@@ -83,13 +90,14 @@ pub(crate) fn deadline_in(timeout: Duration) -> Option<Instant> {
 /// A task that waits while it unwinds from a panic blocks its kernel thread: the panic count of `std` is the thread's,
 /// so a panicking task can't move to another one.
 pub(crate) fn park(
+    frame: &Frame,
     reason: Reason,
     deadline: Option<Instant>,
     publish: impl FnOnce(Waiter) -> bool,
 ) -> Result<Outcome, Withdrawn> {
     match current::task_and_context() {
         Some((task, context)) if !std::thread::panicking() => park_task(task, context, reason, deadline, publish),
-        _ => park_thread(deadline, publish),
+        _ => park_thread(frame, deadline, publish),
     }
 }
 
@@ -130,10 +138,14 @@ fn park_task(
 }
 
 #[cold]
-fn park_thread(deadline: Option<Instant>, publish: impl FnOnce(Waiter) -> bool) -> Result<Outcome, Withdrawn> {
-    let parker = ThreadParker { state: State::new(), thread: thread::current() };
+fn park_thread(
+    frame: &Frame,
+    deadline: Option<Instant>,
+    publish: impl FnOnce(Waiter) -> bool,
+) -> Result<Outcome, Withdrawn> {
+    let parker = frame.0.get_or_init(|| ThreadParker { state: State::new(), thread: thread::current() });
     let epoch = parker.state.arm(true);
-    if !publish(Waiter::thread(&parker, epoch)) {
+    if !publish(Waiter::thread(parker, epoch)) {
         return parker.state.withdraw(epoch).map_or_else(Ok, |()| Err(Withdrawn));
     }
     loop {
@@ -167,8 +179,9 @@ pub(crate) fn wait_in<S, P>(
 ) -> (Outcome, P) {
     let mut guard = Some(guard);
     let mut payload = Some(payload);
+    let frame = Frame::default();
     let mut node = None;
-    let outcome = park(reason, deadline, |waiter| {
+    let outcome = park(&frame, reason, deadline, |waiter| {
         let mut guard = guard.take().expect("published once");
         let node = node.insert(Node::new(waiter, payload.take().expect("published once")));
         // SAFETY: `node` stays in this frame, which is left only after it was unlinked below.

@@ -116,7 +116,7 @@ fn sleep_to(deadline: Option<Instant>) {
     if deadline.is_some_and(|deadline| deadline <= park::now()) {
         return park::yield_now();
     }
-    match park::park(Reason::Sleep, deadline, |_| true) {
+    match park::park(&park::Frame::default(), Reason::Sleep, deadline, |_| true) {
         Ok(Outcome::Cancelled) => cancel::unwind(),
         outcome => debug_assert!(matches!(outcome, Ok(Outcome::TimedOut))),
     }

@@ -16,6 +16,9 @@
 //! * **A message given to one who has gone.** A waker gives before it claims; if the claim fails it takes back what it
 //!   gave, still under the lock, which the waiter has yet to take. So a message is either received or still here.
 //! * **A wake-up lost with a cancelled waiter.** A failed claim passes on to the next node in the same step.
+//! * **A thread that is gone before its node.** A waker that finds a node follows it to the participant. A thread whose
+//!   deadline has passed has left its wait and not yet unlinked its node; so what its waiter points to lives in the frame
+//!   that unlinks the node, not in that of the wait (`park::Frame`).
 //! * **A participant used after it is gone.** Between claim and fire the lock is free, and a thread or a future that was
 //!   claimed may go on by itself. So the claim takes a handle of its own out of it first. A parked task can't go on
 //!   before it is fired.
@@ -27,7 +30,7 @@ use std::cell::{Cell, UnsafeCell};
 use std::ptr::{self, NonNull};
 use std::task::Waker;
 
-/// A kernel thread that waits; in the frame of its wait.
+/// A kernel thread that waits; in a frame that outlives its nodes, see `park::Frame`.
 pub(crate) struct ThreadParker {
     pub(crate) state: State,
     pub(crate) thread: Thread,

@@ -344,7 +344,8 @@ fn wait<'a, P: Purpose>(arms: &mut [Arm<'a>], deadline: Option<Instant>) -> (Opt
     // Shared from here on: wakers follow pointers to the nodes.
     let arms = &*arms;
     let mut got = None;
-    let waited = park::park(Reason::Select, deadline, |waiter| {
+    let frame = park::Frame::default();
+    let waited = park::park(&frame, Reason::Select, deadline, |waiter| {
         got = at_once::<P>(arms, Some(waiter));
         got.is_none()
     });

@@ -154,8 +154,9 @@ impl<T> Shared<T> {
         place: *mut T,
     ) -> (Outcome, Note) {
         let mut state = Some(state);
+        let frame = park::Frame::default();
         let mut node = None;
-        let outcome = park::park(reason, deadline, |waiter| {
+        let outcome = park::park(&frame, reason, deadline, |waiter| {
             let mut state = state.take().expect("published once");
             // SAFETY: the caller's; and the node stays in this frame, which is left only after it was unlinked below.
             unsafe {

@@ -5,7 +5,7 @@
 
 use crate::control::Outcome;
 use crate::lock::{Guard, Lock};
-use crate::park::{Reason, park};
+use crate::park::{Frame, Reason, park};
 use crate::wait::{Node, WaitQueue, Wakeup};
 use std::time::Instant;
 
@@ -103,8 +103,9 @@ pub(super) fn wait_and<S>(
     joined: impl FnOnce(),
 ) -> Outcome {
     let mut guard = Some(guard);
+    let frame = Frame::default();
     let mut node = None;
-    let outcome = park(reason, deadline, |waiter| {
+    let outcome = park(&frame, reason, deadline, |waiter| {
         let mut state = guard.take().expect("published once");
         let crowd = crowd(&mut state);
         let node = node.insert(Node::new(waiter, crowd.tickets));

@@ -47,7 +47,7 @@ use super::spin::spin;
 use crate::cancel;
 use crate::control::Outcome;
 use crate::lock::Lock;
-use crate::park::{Reason, now, park};
+use crate::park::{self, Frame, Reason, park};
 use crate::primitive::{AtomicU8, Ordering};
 use crate::wait::{Node, WaitQueue};
 use std::time::{Duration, Instant};
@@ -155,8 +155,9 @@ impl RawMutex {
                 return true;
             }
             let demand = attempt.lose();
+            let frame = Frame::default();
             let mut node = None;
-            let woken = park(Reason::Mutex, deadline, |waiter| {
+            let woken = park(&frame, Reason::Mutex, deadline, |waiter| {
                 let mut queue = self.queue.lock();
                 if !self.announce(attempt.baton) {
                     return false;
