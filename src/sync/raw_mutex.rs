@@ -47,7 +47,7 @@ use super::spin::spin;
 use crate::cancel;
 use crate::control::Outcome;
 use crate::lock::Lock;
-use crate::park::{self, Frame, Reason, park};
+use crate::park::{Frame, Reason, now, park};
 use crate::primitive::{AtomicU8, Ordering};
 use crate::wait::{Node, WaitQueue};
 use std::time::{Duration, Instant};
