@@ -149,7 +149,7 @@ fn selects_of_all_kinds_lose_nothing() {
                     drop((s1, s2));
                 });
             });
-            assert_eq!(received.into_inner(), 4 * each * (each - 1) / 2);
+            assert_eq!(received.into_inner(), 4 * each * (each - 1) / 2, "{capacity:?}");
         }
     });
 }
