@@ -113,3 +113,14 @@ pub(crate) fn use_stack(bytes: usize) -> usize {
     let mark = 0_u8;
     deep(std::hint::black_box(&raw const mark) as usize, bytes)
 }
+
+pub(crate) fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// Runs a test on a plain thread, and as a task among one worker and two.
+pub(crate) fn everywhere(test: impl Fn() + Sync) {
+    test();
+    runtime(1).run(&test);
+    runtime(2).run(&test);
+}
