@@ -196,7 +196,7 @@ fn ready_tells_of_every_change() {
                 select.ready_timeout(Duration::MAX).unwrap()
             };
             throng::scope(|scope| {
-                let watchers: Vec<_> = (0..3).map(|_| scope.spawn(&watch_recv)).collect();
+                let watchers: Vec<_> = (0..3).map(|_| scope.spawn(watch_recv)).collect();
                 throng::task::sleep(ms(1));
                 let sender = scope.spawn(|| s.send(1));
                 watchers.into_iter().for_each(|watcher| assert_eq!(watcher.join().unwrap(), 0));
@@ -204,7 +204,7 @@ fn ready_tells_of_every_change() {
                 sender.join().unwrap().unwrap();
 
                 (0..capacity).for_each(|_| s.send(2).unwrap());
-                let watchers: Vec<_> = (0..3).map(|_| scope.spawn(&watch_send)).collect();
+                let watchers: Vec<_> = (0..3).map(|_| scope.spawn(watch_send)).collect();
                 throng::task::sleep(ms(1));
                 let receiver = scope.spawn(|| r.recv());
                 watchers.into_iter().for_each(|watcher| assert_eq!(watcher.join().unwrap(), 0));

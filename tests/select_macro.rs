@@ -1,6 +1,8 @@
 //! `select!` and `select_biased!`: the grammar, what is evaluated when, what a body may do.
 
 #![forbid(unsafe_code)] // There is none in the macro either.
+// The forms that the grammar takes are the matter here, not the best ones.
+#![allow(clippy::never_loop, clippy::redundant_closure_call, clippy::unnecessary_literal_unwrap)]
 
 mod common;
 
