@@ -231,10 +231,6 @@ mod tests {
         for round in 0..20_000_u32 {
             // Long phases of growing and of draining, so that blocks come and go.
             let growing = (round / 500) % 2 == 0;
-            if rng.below(3) == 0 {
-                // Somebody looks for room, and pushes nothing.
-                let _ = fifo.vacant();
-            }
             if rng.below(4) < if growing { 3 } else { 1 } {
                 fifo.push(Box::new(round));
                 model.push_back(round);
@@ -242,6 +238,20 @@ mod tests {
                 assert_eq!(fifo.pop().map(|b| *b), model.pop_front());
             }
             assert_eq!(fifo.len(), model.len());
+        }
+    }
+
+    #[test]
+    fn room_may_be_looked_for_in_vain() {
+        let mut fifo = Fifo::new();
+        for _ in 0..3 {
+            // Up to a block's end, so that the room is in a fresh one.
+            (0..32).for_each(|i| fifo.push(i));
+            let _ = fifo.vacant();
+            (0..32).for_each(|i| assert_eq!(fifo.pop(), Some(i)));
+            let _ = fifo.vacant();
+            (0..40).for_each(|i| fifo.push(i));
+            (0..40).for_each(|i| assert_eq!(fifo.pop(), Some(i)));
         }
     }
 
