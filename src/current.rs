@@ -5,21 +5,28 @@
 //! slot is only read inside functions that are never inlined: each call computes the address anew.
 //!
 //! # Invariant
-//! The slot is null, or points to a [`Context`] that lives until the slot is cleared by the same thread.
+//! Each pointer in the slot is null, or leads to something that lives until it is replaced by the same thread.
 
-use crate::control::{Context, Header};
+use crate::control::{Context, Header, Participant, ThreadParker};
 use std::cell::Cell;
 use std::num::NonZeroUsize;
 use std::ptr::{self, NonNull};
 
+struct Slot {
+    /// Of a thread that runs tasks.
+    context: Cell<*const Context>,
+    /// Of one that doesn't, while it is in a cancel scope.
+    parker: Cell<*const ThreadParker>,
+}
+
 thread_local! {
-    static CONTEXT: Cell<*const Context> = const { Cell::new(ptr::null()) };
+    static SLOT: Slot = const { Slot { context: Cell::new(ptr::null()), parker: Cell::new(ptr::null()) } };
 }
 
 /// This kernel thread's context, null if it runs no tasks. Not to be kept across a suspension.
 #[inline(never)]
 pub(crate) fn context() -> *const Context {
-    CONTEXT.with(Cell::get)
+    SLOT.with(|slot| slot.context.get())
 }
 
 /// A number that no other task or thread has while this one lives: for a task, whichever thread runs it, the address
@@ -28,7 +35,7 @@ pub(crate) fn context() -> *const Context {
 pub(crate) fn participant() -> NonZeroUsize {
     #[inline(never)]
     fn slot() -> NonZeroUsize {
-        CONTEXT.with(|slot| NonNull::from(slot).addr())
+        SLOT.with(|slot| NonNull::from(slot).addr())
     }
     task().map_or_else(slot, NonNull::addr)
 }
@@ -39,7 +46,7 @@ pub(crate) fn participant() -> NonZeroUsize {
 /// It lives until the slot is written again.
 #[inline(never)]
 pub(crate) unsafe fn set_context(context: *const Context) {
-    CONTEXT.with(|slot| slot.set(context));
+    SLOT.with(|slot| slot.context.set(context));
 }
 
 /// The task that calls, if it is one, and its kernel thread's context, which is not to be kept across a suspension.
@@ -57,4 +64,24 @@ pub(crate) fn task_and_context() -> Option<(NonNull<Header>, *const Context)> {
 #[inline]
 pub(crate) fn task() -> Option<NonNull<Header>> {
     task_and_context().map(|(task, _)| task)
+}
+
+/// What this kernel thread waits by while it is in a cancel scope. None of a task's business.
+#[inline(never)]
+pub(crate) fn thread_parker() -> Option<NonNull<ThreadParker>> {
+    SLOT.with(|slot| NonNull::new(slot.parker.get().cast_mut()))
+}
+
+/// Makes `parker` this kernel thread's, or clears it.
+///
+/// # Safety
+/// It lives until it is replaced.
+#[inline(never)]
+pub(crate) unsafe fn set_thread_parker(parker: *const ThreadParker) {
+    SLOT.with(|slot| slot.parker.set(parker));
+}
+
+/// The caller, if it can be cancelled: a task, or a thread in a scope.
+pub(crate) fn cancellable() -> Option<Participant> {
+    task().map(Participant::Task).or_else(|| thread_parker().map(Participant::Thread))
 }

@@ -1,7 +1,7 @@
 //! Futures: how plain blocking code runs one.
 
-use crate::cancel;
 use crate::control::Outcome;
+use crate::interrupt;
 use crate::lock::Lock;
 use crate::park::{Reason, wait_in};
 use crate::wait::{WaitQueue, Wakeup};
@@ -65,7 +65,7 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
             continue;
         }
         if wait_in(Reason::Future, None, &signal.0, state, |state| &mut state.waiting, ()).0 == Outcome::Cancelled {
-            cancel::unwind();
+            interrupt::unwind();
         }
     }
 }

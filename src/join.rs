@@ -11,9 +11,9 @@
 //!
 //! `park` and `unpark` wait here too: the token is under the same lock.
 
-use crate::cancel::Cancelled;
 use crate::control::{Header, Outcome, Schedule, State, TaskId, TaskRef, Vtable, blocks};
 use crate::current;
+use crate::interrupt::Cancelled;
 use crate::lock::Lock;
 use crate::park::{Reason, wait_in};
 use crate::stack::Class;
@@ -278,7 +278,7 @@ impl<T> JoinHandle<T> {
             return;
         }
         match wait_in(Reason::Join, None, &joint.meeting, meeting, |meeting| &mut meeting.joiner, ()).0 {
-            Outcome::Cancelled => crate::cancel::unwind(),
+            Outcome::Cancelled => crate::interrupt::unwind(),
             _ => debug_assert!(joint.meeting.lock().finished),
         }
     }

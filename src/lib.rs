@@ -152,7 +152,6 @@
 mod arch;
 #[allow(unsafe_code)]
 mod asymmetric;
-#[allow(unsafe_code)]
 pub mod cancel;
 pub mod chan;
 #[allow(unsafe_code)]
@@ -162,6 +161,8 @@ mod current;
 #[allow(unsafe_code)]
 mod fiber;
 pub mod future;
+#[allow(unsafe_code)]
+mod interrupt;
 #[allow(unsafe_code)]
 mod join;
 #[allow(unsafe_code)]
@@ -185,6 +186,7 @@ mod stack;
 pub mod sync;
 #[allow(unsafe_code)]
 pub mod task;
+pub mod time;
 #[allow(unsafe_code)]
 mod timer;
 #[allow(unsafe_code)]

@@ -4,11 +4,12 @@
 //! a plain kernel thread, which sleeps in the kernel. (A future waits by arming a [`FutureParker`] of its own; see
 //! `join.rs`.) The caller says why it waits, until when, and publishes its waiter; everything else is here.
 
-use crate::control::{Context, Header, Leave, Outcome, State, TimerEntry};
+use crate::control::{Context, Header, Leave, Limit, Outcome, ThreadParker, TimerEntry};
 use crate::current;
+use crate::interrupt;
 use crate::lock::{Guard, Lock};
 use crate::primitive::{Ordering, thread};
-use crate::wait::{Node, ThreadParker, WaitQueue, Waiter};
+use crate::wait::{Node, WaitQueue, Waiter};
 use std::cell::OnceCell;
 use std::ptr::NonNull;
 use std::time::{Duration, Instant};
@@ -42,7 +43,7 @@ pub(crate) enum Reason {
 #[derive(Debug)]
 pub(crate) struct Withdrawn;
 
-/// Lets the others run first; returns at once if there are none. Unwinds if the task was cancelled.
+/// Lets the others run first; returns at once if there are none. Unwinds if the caller was cancelled.
 pub(crate) fn yield_now() {
     match current::task_and_context() {
         Some((task, context)) if !std::thread::panicking() => {
@@ -50,12 +51,13 @@ pub(crate) fn yield_now() {
             let header = unsafe { task.as_ref() };
             // SAFETY: as above, on its own stack.
             unsafe { header.host().suspend(context, Leave::Yield) };
-            if header.is_to_unwind() {
-                crate::cancel::unwind();
+            if header.scopes.are_quiet() {
+                return;
             }
         }
         _ => crate::primitive::yield_thread(),
     }
+    interrupt::check();
 }
 
 /// The time, as the caller's host sees it.
@@ -84,8 +86,9 @@ pub(crate) struct Frame(OnceCell<ThreadParker>);
 /// `false` if it found that there is nothing to wait for; then, unless somebody was faster, the wait is withdrawn. In
 /// every case the caller unlinks afterwards what is still linked.
 ///
-/// A task that is cancelled gets [`Outcome::Cancelled`], at once and without publishing if it was cancelled before.
-/// The caller tidies up and then calls [`unwind`](crate::cancel::unwind).
+/// One that is cancelled gets [`Outcome::Cancelled`], at once and without publishing if it was cancelled before. The
+/// caller tidies up and then calls [`unwind`](interrupt::unwind). The same if the deadline of a cancel scope comes
+/// before the wait's own.
 ///
 /// A task that waits while it unwinds from a panic blocks its kernel thread: the panic count of `std` is the thread's,
 /// so a panicking task can't move to another one.
@@ -113,10 +116,15 @@ fn park_task(
     let header = unsafe { task.as_ref() };
     // SAFETY: as above.
     let host = unsafe { header.host() };
-    let epoch = header.state.arm(header.mask.get() > 0);
-    if header.is_to_unwind() {
-        // Whether it is withdrawn or was claimed by the canceller just now comes to the same.
-        return Ok(header.state.withdraw(epoch).err().unwrap_or(Outcome::Cancelled));
+    let epoch = header.state.arm_shielded(header.scopes.shields());
+    let (mut deadline, mut scoped) = (deadline, false);
+    if !header.scopes.are_quiet() {
+        match header.scopes.restrict(deadline, || host.now()) {
+            Limit::Own => {}
+            Limit::Scope(end) => (deadline, scoped) = (Some(end), true),
+            // Whether it is withdrawn or was claimed by the canceller just now comes to the same.
+            Limit::Over => return Ok(header.state.withdraw(epoch).err().unwrap_or(Outcome::Cancelled)),
+        }
     }
     if !publish(Waiter::task(task, epoch)) {
         return header.state.withdraw(epoch).map_or_else(Ok, |()| Err(Withdrawn));
@@ -134,7 +142,8 @@ fn park_task(
         },
     }
     header.reason.store(0, Ordering::Relaxed);
-    Ok(header.state.outcome().expect("a parked task is resumed by a claim"))
+    let outcome = header.state.outcome().expect("a parked task is resumed by a claim");
+    Ok(if scoped && outcome == Outcome::TimedOut { Outcome::Cancelled } else { outcome })
 }
 
 #[cold]
@@ -143,8 +152,28 @@ fn park_thread(
     deadline: Option<Instant>,
     publish: impl FnOnce(Waiter) -> bool,
 ) -> Result<Outcome, Withdrawn> {
-    let parker = frame.0.get_or_init(|| ThreadParker { state: State::new(), thread: thread::current() });
-    let epoch = parker.state.arm(true);
+    // One that unwinds is in no scope.
+    let in_scope = if std::thread::panicking() { None } else { current::thread_parker() };
+    let parker = match &in_scope {
+        // SAFETY: it outlives the scopes that this thread is in, and so this wait.
+        Some(parker) => unsafe { parker.as_ref() },
+        None => frame.0.get_or_init(ThreadParker::new),
+    };
+    let (mut deadline, mut at_deadline) = (deadline, Outcome::TimedOut);
+    let epoch = match in_scope {
+        None => parker.state.arm(true),
+        Some(_) => {
+            let epoch = parker.state.arm_shielded(parker.scopes.shields());
+            if !parker.scopes.are_quiet() {
+                match parker.scopes.restrict(deadline, Instant::now) {
+                    Limit::Own => {}
+                    Limit::Scope(end) => (deadline, at_deadline) = (Some(end), Outcome::Cancelled),
+                    Limit::Over => return Ok(parker.state.withdraw(epoch).err().unwrap_or(Outcome::Cancelled)),
+                }
+            }
+            epoch
+        }
+    };
     if !publish(Waiter::thread(parker, epoch)) {
         return parker.state.withdraw(epoch).map_or_else(Ok, |()| Err(Withdrawn));
     }
@@ -158,8 +187,8 @@ fn park_thread(
         };
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            // Nobody else ends a thread's wait with anything but a wake-up, so a failed withdrawal is one.
-            return Ok(parker.state.withdraw(epoch).err().unwrap_or(Outcome::TimedOut));
+            // If that fails somebody has just ended the wait.
+            return Ok(parker.state.withdraw(epoch).err().unwrap_or(at_deadline));
         }
         thread::park_timeout(left);
     }

@@ -183,7 +183,7 @@ impl Runtime {
             );
         }
         // Once it is stopping its end must be waited for, whether or not the waiting task is cancelled.
-        crate::cancel::shielded(|| {
+        crate::interrupt::shielded(|| {
             let deadline = timeout.and_then(park::deadline_in);
             let ended = scheduler.join(deadline);
             if !ended {
@@ -298,7 +298,7 @@ where
         Ok(handle) => handle,
         Err(error) => no_room(&error),
     };
-    crate::cancel::shielded(|| handle.wait());
+    crate::interrupt::shielded(|| handle.wait());
     match handle.join() {
         Ok(value) => value,
         Err(payload) => panic::resume_unwind(payload),

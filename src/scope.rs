@@ -1,4 +1,4 @@
-//! Scoped tasks: shaped like [`std::thread::scope`].
+//! Scoped tasks: shaped like [`std::thread::scope`]; and [`Token::scope`], which ends them together.
 //!
 //! # Why it is sound
 //! A scoped task borrows from frames below the call of [`scope`]. `scope` neither returns nor unwinds before every task
@@ -6,8 +6,9 @@
 //! since it isn't a value. A task counts itself off as the last thing it does: its closure is gone by then, and its
 //! result is dropped too, or belongs to the handle, which can't leave the scope.
 
-use crate::cancel;
+use crate::cancel::{Cancelled, Token};
 use crate::control::Outcome;
+use crate::interrupt;
 use crate::join::{JoinHandle, Observer, Task};
 use crate::lock::Lock;
 use crate::park::{Reason, wait_in};
@@ -48,22 +49,28 @@ impl Observer for Tally {
 impl Tally {
     /// Waits until no task runs. Returns whether one that nobody joined has panicked.
     fn wait(&self) -> bool {
-        cancel::shielded(|| {
-            loop {
-                let count = self.0.lock();
-                if count.running == 0 {
-                    return count.panicked;
-                }
-                let woken = wait_in(Reason::Scope, None, &self.0, count, |count| &mut count.owner, ()).0;
-                debug_assert_eq!(woken, Outcome::Woken);
+        interrupt::shielded(|| self.wait_unless_cancelled())
+    }
+
+    /// As `wait`; unwinds if the caller is cancelled.
+    fn wait_unless_cancelled(&self) -> bool {
+        loop {
+            let count = self.0.lock();
+            if count.running == 0 {
+                return count.panicked;
             }
-        })
+            if wait_in(Reason::Scope, None, &self.0, count, |count| &mut count.owner, ()).0 == Outcome::Cancelled {
+                interrupt::unwind();
+            }
+        }
     }
 }
 
 /// Where scoped tasks are spawned; see [`scope`].
 pub struct Scope<'scope, 'env: 'scope> {
     tally: Arc<Tally>,
+    /// What cancels its tasks.
+    token: Option<Token>,
     scope: PhantomData<&'scope mut &'scope ()>,
     env: PhantomData<&'env mut &'env ()>,
 }
@@ -80,7 +87,7 @@ pub struct ScopedJoinHandle<'scope, T> {
 ///
 /// Modelled on [`std::thread::scope`]: tasks that were not joined by hand are joined when `f` has returned, and if one
 /// of those panicked, `scope` does. A cancelled task that is in `scope` waits for its children all the same; cancel them
-/// too if they may take long.
+/// too if they may take long, or use [`Token::scope`].
 ///
 /// # Panics
 /// With what `f` panics with, once all tasks have ended; or if a task panicked that was not joined by hand.
@@ -101,11 +108,7 @@ pub fn scope<'env, F, T>(f: F) -> T
 where
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
 {
-    let scope = Scope {
-        tally: Arc::new(Tally(Lock::new(Count { running: 0, panicked: false, owner: WaitQueue::new() }))),
-        scope: PhantomData,
-        env: PhantomData,
-    };
+    let scope = Scope::new(None);
     let result = panic::catch_unwind(AssertUnwindSafe(|| f(&scope)));
     let panicked = scope.tally.wait();
     match result {
@@ -115,7 +118,103 @@ where
     }
 }
 
+impl Token {
+    /// Runs `f` as [`scope`] does, with tasks that end together.
+    ///
+    /// All of them, and `f` itself, run as [scopes](Token::run) of a child of this token. The child is cancelled, and so
+    /// they unwind from their waits,
+    ///
+    /// * when this token is, or its deadline comes;
+    /// * when one of the tasks panics, or `f` does;
+    /// * when the caller is cancelled, as a task or by a scope or time limit around the call.
+    ///
+    /// In any case the call ends when the last of them has. One that only `f` or a sibling should stop can be joined or
+    /// [cancelled](ScopedJoinHandle::cancel) by its handle, without consequences for the rest.
+    ///
+    /// # Errors
+    /// [`Cancelled`], if `f` was unwound because of the token, or because a task panicked whose handle was joined. If `f`
+    /// has returned, its result is returned, whether or not its tasks were cancelled.
+    ///
+    /// # Panics
+    /// With what `f` panics with, or if a task panicked that was not joined by hand.
+    ///
+    /// # Examples
+    /// The first answer ends the search:
+    /// ```
+    /// use std::time::Duration;
+    /// use throng::cancel::Token;
+    /// use throng::chan::unbounded;
+    ///
+    /// let (sender, answers) = unbounded();
+    /// let search = Token::new();
+    /// let first = search.scope(|s| {
+    ///     for server in [1, 3600, 3601] {
+    ///         let sender = sender.clone();
+    ///         s.spawn(move || {
+    ///             throng::task::sleep(Duration::from_secs(server) / 1000);
+    ///             let _ = sender.send(server);
+    ///         });
+    ///     }
+    ///     let first = answers.recv().unwrap();
+    ///     search.cancel();
+    ///     first
+    /// });
+    /// assert_eq!(first.unwrap(), 1);
+    /// ```
+    #[doc(alias = "errgroup")]
+    #[doc(alias = "nursery")]
+    #[track_caller]
+    pub fn scope<'env, F, T>(&self, f: F) -> Result<T, Cancelled>
+    where
+        F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
+    {
+        let token = self.child();
+        let scope = Scope::new(Some(token.clone()));
+        // Nothing may unwind out of here before the tasks have ended. So what is caught is kept, too: to drop it might.
+        let body = panic::catch_unwind(AssertUnwindSafe(|| token.run(|| f(&scope))));
+        let waited = panic::catch_unwind(AssertUnwindSafe(|| match body {
+            Ok(Ok(_)) => drop(scope.tally.wait_unless_cancelled()),
+            _ => token.cancel(),
+        }));
+        let stopped = panic::catch_unwind(AssertUnwindSafe(|| {
+            if waited.is_err() {
+                token.cancel()
+            }
+        }));
+        let panicked = scope.tally.wait();
+        drop(stopped);
+        let result = match (body, waited) {
+            (Ok(result), Ok(())) => Ok(result),
+            (Err(payload), _) | (Ok(_), Err(payload)) => Err(payload),
+        };
+        match result {
+            Err(payload) if !panicked || !payload.is::<Cancelled>() => panic::resume_unwind(payload),
+            Ok(result) if !panicked => result,
+            _ => panic!("a scoped task panicked"),
+        }
+    }
+}
+
+/// A task of [`Token::scope`].
+fn run_member<T>(token: &Token, f: impl FnOnce() -> T) -> T {
+    match panic::catch_unwind(AssertUnwindSafe(|| token.run(f))) {
+        Ok(Ok(value)) => value,
+        Ok(Err(_)) => panic::resume_unwind(Cancelled::payload()),
+        Err(payload) => {
+            if !payload.is::<Cancelled>() {
+                token.cancel();
+            }
+            panic::resume_unwind(payload)
+        }
+    }
+}
+
 impl<'scope, 'env> Scope<'scope, 'env> {
+    fn new(token: Option<Token>) -> Scope<'scope, 'env> {
+        let count = Count { running: 0, panicked: false, owner: WaitQueue::new() };
+        Scope { tally: Arc::new(Tally(Lock::new(count))), token, scope: PhantomData, env: PhantomData }
+    }
+
     /// Starts a task that may borrow what outlives the scope.
     ///
     /// # Panics
@@ -151,6 +250,11 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
+        let token = self.token.clone();
+        let f = move || match token {
+            None => f(),
+            Some(token) => run_member(&token, f),
+        };
         self.tally.0.lock().running += 1;
         let settings = builder.settings(Some(Arc::clone(&self.tally) as Arc<dyn Observer>));
         // SAFETY: see the head of this file: `f` and its result are not touched after `task_ended`, which `scope` waits for.

@@ -1,8 +1,8 @@
 //! What a task can do, and how one is made: shaped like [`std::thread`].
 
-use crate::cancel;
 use crate::control::{Outcome, TaskRef};
 use crate::current;
+use crate::interrupt;
 use crate::join::{self, JoinHandle, Observer};
 use crate::park::{self, Reason};
 use crate::runtime::{self, Settings};
@@ -117,7 +117,7 @@ fn sleep_to(deadline: Option<Instant>) {
         return park::yield_now();
     }
     match park::park(&park::Frame::default(), Reason::Sleep, deadline, |_| true) {
-        Ok(Outcome::Cancelled) => cancel::unwind(),
+        Ok(Outcome::Cancelled) => interrupt::unwind(),
         outcome => debug_assert!(matches!(outcome, Ok(Outcome::TimedOut))),
     }
 }
@@ -140,7 +140,7 @@ fn park_to(deadline: Option<Instant>) {
     match (current::task(), deadline) {
         (Some(task), deadline) => {
             if join::park_for_token(task, deadline) == Outcome::Cancelled {
-                cancel::unwind();
+                interrupt::unwind();
             }
         }
         (None, None) => std::thread::park(),

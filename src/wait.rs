@@ -23,18 +23,12 @@
 //!   claimed may go on by itself. So the claim takes a handle of its own out of it first. A parked task can't go on
 //!   before it is fired.
 
-use crate::control::{Claimed, Epoch, Header, Outcome, State};
+use crate::control::{Claimed, Epoch, Header, Outcome, Participant, State, ThreadParker};
 use crate::lock::Lock;
 use crate::primitive::thread::Thread;
 use std::cell::{Cell, UnsafeCell};
 use std::ptr::{self, NonNull};
 use std::task::Waker;
-
-/// A kernel thread that waits; in a frame that outlives its nodes, see `park::Frame`.
-pub(crate) struct ThreadParker {
-    pub(crate) state: State,
-    pub(crate) thread: Thread,
-}
 
 /// A future that waits; inside the pinned future.
 pub(crate) struct FutureParker {
@@ -145,6 +139,21 @@ pub(crate) struct Wakeup(Wake);
 unsafe impl Send for Wakeup {}
 
 impl Wakeup {
+    /// Ends whatever wait `who` is in as cancelled, if it has this many shields.
+    ///
+    /// # Safety
+    /// It is alive.
+    pub(crate) unsafe fn cancelling(who: Participant, shields: u32) -> Option<Wakeup> {
+        // SAFETY: the caller's.
+        let claimed = unsafe { who.claim(shields)? };
+        Some(Wakeup(match (who, claimed) {
+            (Participant::Task(task), Claimed::Parked) => Wake::Task(task),
+            (Participant::Task(_), Claimed::OnStack) => Wake::Nothing,
+            // SAFETY: the caller's.
+            (Participant::Thread(parker), _) => Wake::Thread(unsafe { parker.as_ref() }.thread.clone()),
+        }))
+    }
+
     /// Wakes it. Not under a lock: a waker is foreign code, and a scheduler may take its time.
     #[inline]
     pub(crate) fn fire(self) {

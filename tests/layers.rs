@@ -17,7 +17,7 @@ const FLOORS: &[(&str, &str)] = &[
     ("fiber", "2"),
     ("control", "3"),
     ("current", "3b"),
-    ("cancel", "3c"),
+    ("interrupt", "3c"),
     ("overflow", "3c"),
     ("wait", "4"),
     ("park", "4b"),
@@ -28,10 +28,12 @@ const FLOORS: &[(&str, &str)] = &[
     ("runtime", "7"),
     ("task", "8"),
     ("future", "8"),
-    ("scope", "8b"),
+    ("time", "8b"),
     ("chan", "8b"),
     ("sync", "8b"),
     ("net", "8b"),
+    ("cancel", "8c"),
+    ("scope", "8d"),
 ];
 
 struct Source {

@@ -80,6 +80,7 @@ pub use self::iter::{IntoIter, Iter, TryIter};
 pub use self::receiver::Receiver;
 pub use self::select::{Select, SelectedOperation};
 pub use self::sender::{Sender, bounded, unbounded};
+pub(crate) use self::source::until;
 pub use self::source::{after, at, never, tick};
 pub use crate::{select, select_biased};
 

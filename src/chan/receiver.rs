@@ -46,6 +46,12 @@ impl<T> Receiver<T> {
         Receiver { shared: Shared::new(kind, source) }
     }
 
+    /// Disconnects a channel without senders.
+    pub(crate) fn end(&self) {
+        let (wakes, _) = self.shared().lock().disconnect(Side::Send);
+        wakes.fire();
+    }
+
     #[inline]
     pub(super) fn shared(&self) -> &Shared<T> {
         // SAFETY: this handle is counted.

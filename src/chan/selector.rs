@@ -19,8 +19,8 @@ use super::receiver::Receiver;
 use super::sender::Sender;
 use super::shared::{Patience, earlier};
 use super::state::{Line, Note, Selectable, Side, Slot, Token};
-use crate::cancel;
 use crate::control::Outcome;
+use crate::interrupt;
 use crate::lock::{Guard, Lock};
 use crate::park::{self, Reason};
 use crate::rng::{self, Rng};
@@ -215,7 +215,7 @@ fn run<'a, P: Purpose>(arms: &mut [Arm<'a>], mut patience: Patience, biased: boo
             // What became ready at the last moment is taken, as an operation alone would take it.
             (None, Outcome::TimedOut) if wake_at != due => return None,
             (None, Outcome::TimedOut | Outcome::Woken) => {}
-            (None, Outcome::Cancelled) => cancel::unwind(),
+            (None, Outcome::Cancelled) => interrupt::unwind(),
         }
     }
 }

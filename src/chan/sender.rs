@@ -3,7 +3,7 @@
 use super::error::{SendError, SendTimeoutError, TrySendError};
 use super::shared::{Kind, Patience, Shared, Unsent};
 use super::state::Side;
-use crate::cancel;
+use crate::interrupt;
 use std::fmt;
 use std::mem::MaybeUninit;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -138,7 +138,7 @@ impl<T> Sender<T> {
             match unsent {
                 Unsent::Late => Err(error(true, msg)),
                 Unsent::Disconnected => Err(error(false, msg)),
-                Unsent::Cancelled => cancel::unwind(),
+                Unsent::Cancelled => interrupt::unwind(),
             }
         }
     }

@@ -4,8 +4,8 @@ use super::error::{RecvTimeoutError, SendError};
 use super::promise::{Collected, Ticket};
 use super::source::Source;
 use super::state::{Found, Line, Note, Refused, Selectable, Side, Slot, State, Token, Wakes, fire_all};
-use crate::cancel;
 use crate::control::Outcome;
+use crate::interrupt;
 use crate::lock::{Guard, Lock};
 use crate::park::{self, Reason};
 use crate::primitive::{AtomicUsize, Ordering};
@@ -288,7 +288,7 @@ impl<T> Shared<T> {
                 (Outcome::Woken, _) => {}
                 (Outcome::TimedOut, _) if wake_at == due => {}
                 (Outcome::TimedOut, _) => return Err(RecvTimeoutError::Timeout),
-                (Outcome::Cancelled, _) => cancel::unwind(),
+                (Outcome::Cancelled, _) => interrupt::unwind(),
             }
             state = self.lock();
         }
@@ -331,7 +331,7 @@ impl<T> Shared<T> {
             }
             // SAFETY: a null place is none.
             let wait = || unsafe { self.wait(Reason::Receive, None, state, Line::Settlers, std::ptr::null_mut()) };
-            let _ = cancel::shielded(wait);
+            let _ = interrupt::shielded(wait);
         }
     }
 

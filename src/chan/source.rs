@@ -1,7 +1,7 @@
-//! Channels whose messages are instants: `after`, `at`, `tick`; and `never`, which has none.
+//! Channels whose messages are instants: `after`, `at`, `tick`; `never`, which has none; and `until`, which just ends.
 //!
-//! They have no sender, and no timer runs for them. Such a channel keeps the instant of its next message; a receiver
-//! that finds it in the future waits until then, or until its own deadline, and looks again.
+//! They have no sender, and no timer runs for them. Such a channel keeps the instant of its next message, or of its end;
+//! a receiver that finds it in the future waits until then, or until its own deadline, and looks again.
 
 use super::receiver::Receiver;
 use super::shared::Kind;
@@ -13,6 +13,8 @@ pub(super) struct Source<T> {
     /// When the next message is due.
     pub(super) next: Option<Instant>,
     pub(super) period: Option<Duration>,
+    /// There is no message: when the next one would be due, the channel disconnects.
+    pub(super) ends: bool,
     /// An instant as a message; `T` is `Instant`, which the channel's code doesn't know.
     pub(super) message: fn(Instant) -> T,
 }
@@ -32,7 +34,7 @@ impl<T> Source<T> {
 
 fn timed(next: Option<Instant>, period: Option<Duration>) -> Receiver<Instant> {
     match next {
-        Some(_) => Receiver::alone(Kind::Timed, Some(Source { next, period, message: |instant| instant })),
+        Some(_) => Receiver::alone(Kind::Timed, Some(Source { next, period, ends: false, message: |instant| instant })),
         None => never(),
     }
 }
@@ -112,4 +114,9 @@ pub fn tick(period: Duration) -> Receiver<Instant> {
 /// ```
 pub fn never<T>() -> Receiver<T> {
     Receiver::alone(Kind::Never, None)
+}
+
+/// A channel without messages that disconnects at an instant, if one is given, and by [`Receiver::end`].
+pub(crate) fn until(end: Option<Instant>) -> Receiver<()> {
+    Receiver::alone(Kind::Never, Some(Source { next: end, period: None, ends: true, message: |_| () }))
 }

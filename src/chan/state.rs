@@ -218,7 +218,8 @@ impl<T> State<T> {
 
     /// How many messages are available.
     pub(super) fn len(&self) -> usize {
-        self.queue.len().saturating_sub(self.claimed) + usize::from(self.is_due())
+        let ends = self.source.as_ref().is_some_and(|source| source.ends);
+        self.queue.len().saturating_sub(self.claimed) + usize::from(!ends && self.is_due())
     }
 
     /// Whether a send concerns nobody but the queue.
@@ -486,8 +487,12 @@ impl<T> State<T> {
         (Wakes { peer: None, others }, messages)
     }
 
+    /// Takes the message that is due; or disconnects, where the end is.
     fn take_due(&mut self) -> Option<Instant> {
-        self.source.as_mut()?.take_due(park::now())
+        let source = self.source.as_mut()?;
+        let due = source.take_due(park::now())?;
+        self.disconnected |= source.ends;
+        (!source.ends).then_some(due)
     }
 
     fn is_due(&self) -> bool {

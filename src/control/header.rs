@@ -5,13 +5,13 @@
 //! runtime's reference; a wait queue holds none, because a waiter leaves its queues before it goes on.
 //!
 //! # Invariants
-//! * `fiber`, `shard` and `mask` belong to whoever runs the task, or, while it is suspended, to whoever will resume it.
+//! * `fiber`, `shard` and `scopes` (but for its flags) belong to whoever runs the task, or, while it is suspended, to whoever will resume it.
 //! * `host` outlives the task's run; it is not touched after the task has finished.
 
-use super::{Claimed, Outcome, Schedule, State};
+use super::{Claimed, Outcome, Schedule, Scopes, State};
 use crate::asymmetric;
 use crate::fiber::Fiber;
-use crate::primitive::{AtomicBool, AtomicU8, AtomicU32, Ordering, StaticAtomicU64};
+use crate::primitive::{AtomicU8, AtomicU32, Ordering, StaticAtomicU64};
 use crate::stack::Class;
 use std::cell::Cell;
 use std::fmt;
@@ -69,9 +69,7 @@ pub(crate) struct Header {
     refs: AtomicU32,
     /// The `Reason` of the present wait, for those who look from outside. Relaxed: it is a hint.
     pub(crate) reason: AtomicU8,
-    cancelled: AtomicBool,
-    /// How many `shield`s the task is in.
-    pub(crate) mask: Cell<u32>,
+    pub(crate) scopes: Scopes,
     /// The class of stack it runs on; accounted for when it was spawned.
     pub(crate) stack_class: Class,
     pub(crate) fiber: Cell<Option<NonNull<Fiber>>>,
@@ -86,7 +84,7 @@ pub(crate) struct Header {
     name: Option<Arc<str>>,
 }
 
-// SAFETY: the atomics are; `fiber` and `mask` have one owner at a time (see the head of this file), and the task changes
+// SAFETY: the atomics are; `fiber` and `scopes` have one owner at a time (see the head of this file), and the task changes
 // hands through a queue or a claim, which synchronise; the rest is never written after `new`. `Host` is Sync.
 unsafe impl Send for Header {}
 // SAFETY: as above.
@@ -108,8 +106,7 @@ impl Header {
             state: State::new(),
             refs: AtomicU32::new(refs),
             reason: AtomicU8::new(0),
-            cancelled: AtomicBool::new(false),
-            mask: Cell::new(0),
+            scopes: Scopes::new(),
             stack_class,
             fiber: Cell::new(None),
             links: Cell::new(Links::default()),
@@ -183,21 +180,12 @@ impl Header {
     /// The second half of `cancel`, after the fence.
     #[must_use]
     pub(crate) fn wake_cancelled(&self) -> bool {
-        self.state.claim_current(Outcome::Cancelled) == Some(Claimed::Parked)
-    }
-
-    /// Whether the running task, which has armed its state word, has been cancelled and lets that happen.
-    #[inline]
-    pub(crate) fn is_to_unwind(&self) -> bool {
-        asymmetric::light();
-        // Relaxed: ordered by the fence.
-        self.cancelled.load(Ordering::Relaxed) && self.mask.get() == 0
+        self.state.claim_current(0, Outcome::Cancelled) == Some(Claimed::Parked)
     }
 
     /// The first half of `cancel`; all of it for a task that the caller is about to run.
     pub(crate) fn mark_cancelled(&self) {
-        // Relaxed: the task itself sees it, or there is a fence.
-        self.cancelled.store(true, Ordering::Relaxed);
+        self.scopes.mark_cancelled();
     }
 
     #[inline]

@@ -1,11 +1,15 @@
-//! A task: its control block, its state word, and what it needs of whatever runs it.
+//! A task: its control block, its state word, its cancel scopes, and what it needs of whatever runs it.
 
 pub(crate) mod blocks;
 mod header;
+mod participant;
 mod schedule;
+mod scopes;
 mod state;
 
 pub use header::TaskId;
 pub(crate) use header::{Header, Links, TaskRef, Vtable};
+pub(crate) use participant::{Participant, ThreadParker};
 pub(crate) use schedule::{Context, Leave, Schedule, TimerEntry};
+pub(crate) use scopes::{Limit, Scope, Scopes, Target};
 pub(crate) use state::{Claimed, Epoch, Outcome, State};

@@ -33,8 +33,8 @@
 //! * **Lost wake-up.** `claim` and `commit` are read-modify-writes of one word, so one of them sees the other: either
 //!   the claimer sees PARKED and makes the task runnable, or `commit` sees the claim.
 //! * **Double wake-up.** Only one compare-exchange can take an epoch out of WAITING or PARKED.
-//! * **A stale waker** (a timer that fires late, an entry left over) carries the epoch it was given. Epochs are 60 bits
-//!   wide and never come back, so its compare-exchange fails.
+//! * **A stale waker** (a timer that fires late, an entry left over) carries the epoch it was given. Epochs are 55 bits
+//!   wide and don't come back in years of nothing but waits, so its compare-exchange fails.
 //!
 //! # Tried and rejected
 //!
@@ -46,9 +46,12 @@
 use crate::primitive::{AtomicU64, Ordering};
 
 const PHASE: u64 = 0b0111;
-/// This wait is closed to cancellation. It is told apart by being part of the epoch.
-const SHIELDED: u64 = 0b1000;
-const EPOCH_ONE: u64 = 0b1_0000;
+/// How many shields the wait has, for cancellers, who know no epoch; `CLOSED` means that many or more, and is closed to
+/// all of them. It is told apart by being part of the epoch.
+const SHIELDS: u64 = 0b1_1111_1000;
+const SHIELDS_ONE: u64 = 0b1000;
+const CLOSED: u32 = (SHIELDS / SHIELDS_ONE) as u32;
+const EPOCH_ONE: u64 = 0b10_0000_0000;
 
 const RUNNING: u64 = 0;
 const WAITING: u64 = 1;
@@ -118,14 +121,21 @@ impl State {
         State { word: AtomicU64::new(RUNNING) }
     }
 
-    /// The owner begins a wait, which a canceller can't end if it is shielded.
+    /// The owner begins a wait, which no canceller can end if it is closed.
     #[inline]
-    pub(crate) fn arm(&self, shielded: bool) -> Epoch {
+    pub(crate) fn arm(&self, closed: bool) -> Epoch {
+        self.arm_shielded(if closed { CLOSED } else { 0 })
+    }
+
+    /// The owner begins a wait with this many shields.
+    #[inline]
+    pub(crate) fn arm_shielded(&self, shields: u32) -> Epoch {
         // Relaxed: only the owner takes the word out of a final phase, and the epoch reaches wakers through the lock of
         // the queue it is published in.
         let word = self.word.load(Ordering::Relaxed);
         debug_assert!(!matches!(word & PHASE, WAITING | PARKED), "armed twice");
-        let epoch = (word & !(PHASE | SHIELDED)).wrapping_add(EPOCH_ONE) | if shielded { SHIELDED } else { 0 };
+        let count = (word & !(PHASE | SHIELDS)).wrapping_add(EPOCH_ONE);
+        let epoch = count | u64::from(shields.min(CLOSED)) * SHIELDS_ONE;
         self.word.store(epoch | WAITING, Ordering::Relaxed);
         Epoch(epoch)
     }
@@ -184,12 +194,16 @@ impl State {
         }
     }
 
-    /// Claims whatever wait the owner is in, if it is in one and not shielded: for a canceller, which knows no epoch.
-    pub(crate) fn claim_current(&self, outcome: Outcome) -> Option<Claimed> {
+    /// Claims whatever wait the owner is in, if it is in one and has this many shields: for a canceller, which knows no
+    /// epoch.
+    pub(crate) fn claim_current(&self, shields: u32, outcome: Outcome) -> Option<Claimed> {
         // Relaxed: the caller's heavy fence came before; see `Header::cancel`.
         let word = self.word.load(Ordering::Relaxed);
+        let has = (word & SHIELDS) / SHIELDS_ONE;
         match word & PHASE {
-            WAITING | PARKED if word & SHIELDED == 0 => self.claim(Epoch(word & !PHASE), outcome),
+            WAITING | PARKED if shields < CLOSED && has == u64::from(shields) => {
+                self.claim(Epoch(word & !PHASE), outcome)
+            }
             _ => None,
         }
     }
@@ -358,7 +372,7 @@ mod models {
             let epoch = task.state.arm(true);
             let canceller = thread::spawn({
                 let task = Arc::clone(&task);
-                move || task.state.claim_current(Outcome::Cancelled).is_some()
+                move || task.state.claim_current(0, Outcome::Cancelled).is_some()
             });
             task.suspend();
             assert!(!canceller.join().unwrap());
@@ -377,7 +391,7 @@ mod models {
                 move || {
                     cancelled.store(true, Ordering::Relaxed);
                     crate::asymmetric::heavy();
-                    if task.state.claim_current(Outcome::Cancelled) == Some(Claimed::Parked) {
+                    if task.state.claim_current(0, Outcome::Cancelled) == Some(Claimed::Parked) {
                         task.resume();
                     }
                 }

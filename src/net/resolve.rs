@@ -7,8 +7,8 @@
 //! An asker that is cancelled goes away at once. Question and answer are shared between it and the helper, so the helper
 //! finishes by itself and the answer is freed with the last of the two.
 
-use crate::cancel;
 use crate::control::Outcome;
+use crate::interrupt;
 use crate::lock::Lock;
 use crate::park::{self, Reason};
 use crate::wait::{WaitQueue, Wakeup};
@@ -61,7 +61,7 @@ impl Answer {
             }
             let (outcome, ()) = park::wait_in(Reason::Resolve, None, &self.0, inner, |inner| &mut inner.asker, ());
             if outcome == Outcome::Cancelled {
-                cancel::unwind();
+                interrupt::unwind();
             }
         }
     }

@@ -1,7 +1,7 @@
 //! What every socket is: a descriptor in non-blocking mode, its place with the netpoller, and the one I/O loop.
 
-use crate::cancel;
 use crate::control::Outcome;
+use crate::interrupt;
 use crate::netpoll::{Direction, Source};
 use crate::park;
 use crate::primitive::{AtomicBool, AtomicU64, Ordering};
@@ -175,7 +175,7 @@ impl<S: AsFd> Socket<S> {
                 Outcome::Woken => {}
                 // Once more: what came at the last moment counts.
                 Outcome::TimedOut => may_wait = false,
-                Outcome::Cancelled => cancel::unwind(),
+                Outcome::Cancelled => interrupt::unwind(),
             }
         }
     }
@@ -200,7 +200,7 @@ impl<S: AsFd> Socket<S> {
             may_wait = deadline.is_none_or(|deadline| now < deadline);
             let wake_at = deadline.map_or(now + nap, |deadline: Instant| deadline.min(now + nap));
             match park::park(&park::Frame::default(), direction.reason(), Some(wake_at), |_| true) {
-                Ok(Outcome::Cancelled) => cancel::unwind(),
+                Ok(Outcome::Cancelled) => interrupt::unwind(),
                 _ => nap = LAST_NAP.min(nap * 2),
             }
         }

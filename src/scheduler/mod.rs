@@ -291,7 +291,7 @@ impl Scheduler {
             match wait_in(Reason::Join, deadline, &self.exits, exits, |exits| &mut exits.waiting, ()).0 {
                 Outcome::Woken => {}
                 Outcome::TimedOut => return false,
-                Outcome::Cancelled => crate::cancel::unwind(),
+                Outcome::Cancelled => crate::interrupt::unwind(),
             }
         } else {
             drop(exits);

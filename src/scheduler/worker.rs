@@ -257,7 +257,7 @@ impl Worker {
         // SAFETY: it parked here, and nobody can resume it before the commit; after that it may be gone at any moment.
         let header = unsafe { task.as_ref() };
         // Relaxed: see the head of `scheduler/mod.rs`.
-        if self.scheduler.phase.load(Ordering::Relaxed) != RUNNING && header.mask.get() == 0 {
+        if self.scheduler.phase.load(Ordering::Relaxed) != RUNNING && header.scopes.shields() == 0 {
             return self.commit_cancelled(task);
         }
         if !header.state.commit() {
@@ -272,7 +272,7 @@ impl Worker {
         let header = unsafe { task.as_ref() };
         header.mark_cancelled();
         // Claimed by us or by somebody else, it has left its stack, and it is ours to run.
-        let _ = header.state.claim_current(Outcome::Cancelled);
+        let _ = header.state.claim_current(0, Outcome::Cancelled);
         self.ready(task);
     }
 

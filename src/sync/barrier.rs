@@ -1,8 +1,8 @@
 //! A point that all must reach before any goes on.
 
 use super::crowd::{self, Crowd};
-use crate::cancel;
 use crate::control::Outcome;
+use crate::interrupt;
 use crate::lock::Lock;
 use crate::park::Reason;
 use std::fmt;
@@ -74,7 +74,7 @@ impl Barrier {
                 state.here -= 1;
             }
             drop(state);
-            cancel::unwind();
+            interrupt::unwind();
         }
         BarrierWaitResult { leader: false }
     }

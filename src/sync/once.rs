@@ -1,9 +1,9 @@
 //! Initialisation that happens once.
 
 use super::crowd::{self, Crowd};
-use crate::cancel;
 use crate::control::Outcome;
 use crate::current;
+use crate::interrupt;
 use crate::lock::{Guard, Lock};
 use crate::park::Reason;
 use crate::primitive::{AtomicU8, Ordering};
@@ -192,7 +192,7 @@ impl Once {
         }
         let outcome = crowd::wait(Reason::Once, None, &self.inner, inner, |inner| &mut inner.waiting);
         if outcome == Outcome::Cancelled {
-            cancel::unwind();
+            interrupt::unwind();
         }
     }
 

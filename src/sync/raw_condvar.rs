@@ -21,8 +21,8 @@
 
 use super::crowd::{self, Crowd};
 use super::raw_mutex::RawMutex;
-use crate::cancel;
 use crate::control::Outcome;
+use crate::interrupt;
 use crate::lock::Lock;
 use crate::park::Reason;
 use std::time::{Duration, Instant};
@@ -71,12 +71,12 @@ impl RawCondvar {
             },
         );
         if unlocked {
-            cancel::shielded(|| mutex.acquire());
+            interrupt::shielded(|| mutex.acquire());
         }
         match outcome {
             Outcome::Woken => true,
             Outcome::TimedOut => false,
-            Outcome::Cancelled => cancel::unwind(),
+            Outcome::Cancelled => interrupt::unwind(),
         }
     }
 

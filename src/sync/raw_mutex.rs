@@ -44,8 +44,8 @@
 //! borrow, or its `Arc`, is that knowledge.
 
 use super::spin::spin;
-use crate::cancel;
 use crate::control::Outcome;
+use crate::interrupt;
 use crate::lock::Lock;
 use crate::park::{Frame, Reason, now, park};
 use crate::primitive::{AtomicU8, Ordering};
@@ -185,7 +185,7 @@ impl RawMutex {
                     // Once it is published it has no baton.
                     self.give_up(node.as_ref(), if node.is_some() { 0 } else { attempt.baton });
                     if outcome == Outcome::Cancelled {
-                        cancel::unwind();
+                        interrupt::unwind();
                     }
                     return false;
                 }
@@ -314,7 +314,7 @@ mod face {
     //! What `lock_api` asks for.
 
     use super::{Duration, Instant, LOCKED, Ordering, RawMutex};
-    use crate::cancel;
+    use crate::interrupt;
     use crate::park::deadline_in;
     use crate::sync::relock;
     use lock_api::GuardSend;
@@ -369,7 +369,7 @@ mod face {
             if self.has_waiters() {
                 self.release_slow(true);
                 // The guard lives on, so this must not unwind.
-                cancel::shielded(|| self.acquire());
+                interrupt::shielded(|| self.acquire());
             }
         }
     }

@@ -42,8 +42,8 @@
 
 use super::crowd::{self, Batch, Crowd};
 use super::spin::spin;
-use crate::cancel;
 use crate::control::Outcome;
+use crate::interrupt;
 use crate::lock::Lock;
 use crate::park::{Reason, wait_in};
 use crate::primitive::{AtomicUsize, Ordering};
@@ -244,7 +244,7 @@ impl RawRwLock {
             }
             Outcome::Cancelled => {
                 self.settle(false);
-                cancel::unwind()
+                interrupt::unwind()
             }
         }
     }
@@ -364,7 +364,7 @@ impl RawRwLock {
         if self.state.load(Ordering::Relaxed) & QUEUED != 0 {
             // SAFETY: the caller's.
             unsafe { self.leave(mode) };
-            cancel::shielded(|| self.enter(mode));
+            interrupt::shielded(|| self.enter(mode));
         }
     }
 }
@@ -374,7 +374,7 @@ mod face {
     //! What `lock_api` asks for.
 
     use super::{Duration, Instant, Mode, Ordering, QUEUED, RawRwLock, WRITER, upgraded};
-    use crate::cancel;
+    use crate::interrupt;
     use crate::park::deadline_in;
     use crate::sync::relock;
     use lock_api::GuardSend;
@@ -387,7 +387,7 @@ mod face {
 
         fn upgrade_by(&self, guard: GuardSend, deadline: Option<Instant>) -> Result<GuardSend, GuardSend> {
             // `lock_api` aborts if this unwinds.
-            if self.advance(upgraded) || cancel::shielded(|| self.upgrade_slow(deadline)) {
+            if self.advance(upgraded) || interrupt::shielded(|| self.upgrade_slow(deadline)) {
                 Ok(guard)
             } else {
                 Err(guard)

@@ -9,10 +9,10 @@
 //! Rejected: never letting a cancellation end the wait for a lock. Then a task that waits for a lock that is never
 //! freed could not be unwound at shutdown, nor a timeout end the wait for one that is held for long.
 
-use crate::cancel;
+use crate::interrupt;
 use std::panic::Location;
 
 /// Waits by calling `wait`, which unwinds if the task is cancelled, unless `caller` can't have that.
 pub(super) fn wait_for<R>(caller: &Location<'_>, wait: impl FnOnce() -> R) -> R {
-    if caller.file().contains("lock_api") { cancel::shielded(wait) } else { wait() }
+    if caller.file().contains("lock_api") { interrupt::shielded(wait) } else { wait() }
 }

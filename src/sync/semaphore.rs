@@ -6,8 +6,8 @@
 //! that gives up lets those behind it have what it could not get.
 
 use super::crowd::Batch;
-use crate::cancel;
 use crate::control::Outcome;
+use crate::interrupt;
 use crate::lock::{Guard, Lock};
 use crate::park::{self, Reason};
 use crate::wait::WaitQueue;
@@ -165,7 +165,7 @@ impl Semaphore {
         // Those behind it may want less.
         self.add_permits(0);
         match outcome {
-            Outcome::Cancelled => cancel::unwind(),
+            Outcome::Cancelled => interrupt::unwind(),
             _ => false,
         }
     }

@@ -1,8 +1,8 @@
 //! Waiting for a group of tasks.
 
 use super::crowd::{self, Crowd};
-use crate::cancel;
 use crate::control::Outcome;
+use crate::interrupt;
 use crate::lock::Lock;
 use crate::park::Reason;
 use std::fmt;
@@ -105,7 +105,7 @@ impl WaitGroup {
                 return;
             }
             if crowd::wait(Reason::WaitGroup, None, &shared, state, |state| &mut state.waiting) == Outcome::Cancelled {
-                cancel::unwind();
+                interrupt::unwind();
             }
         }
     }
@@ -118,7 +118,7 @@ impl WaitGroup {
         }
         let waited = crowd::wait(Reason::WaitGroup, None, &self.shared, state, |state| &mut state.waiting_for_count);
         if waited == Outcome::Cancelled {
-            cancel::unwind();
+            interrupt::unwind();
         }
     }
 }

@@ -1,0 +1,189 @@
+//! Cancel scopes: how far a cancellation unwinds.
+//!
+//! A participant (a task, or a kernel thread while it is in a scope) has a list of [`Scope`]s, innermost first. Each lies
+//! in the frame that opened it, which is also where an unwinding for its sake ends. Outermost is the task as a whole,
+//! which has no frame but a flag; a thread has no such thing.
+//!
+//! A scope is *over* once it was cancelled or its deadline has passed, and never goes back. Shields are counted; a scope
+//! remembers how many there were when it was opened, and is *open to* the waits that have as many: a shield keeps out
+//! what lies outside of it, and no scope that is opened in it. A wait ends as cancelled if a scope that is open to it is
+//! over, and then it unwinds to the outermost such scope.
+//!
+//! # Deadlines
+//! A scope has no timer. Whoever begins a wait asks [`Scopes::restrict`] for the nearest deadline of its scopes, and
+//! waits no longer; if that is what ends the wait, it is a cancellation. So nothing fires that would have to be called
+//! off, and a scope that was left in time leaves nothing behind.
+//!
+//! # The races of cancelling a scope, and why they can't happen
+//! * **A wait that is not in the scope is ended.** A canceller holds a lock that the owner takes before it leaves the
+//!   frame (the token's), and claims nothing but a wait that has as many shields as the scope: the number is part of the
+//!   epoch. So what it claims is a wait inside, which the scope is open to.
+//! * **A cancelled scope sleeps on.** As for a task: the canceller marks the scope, fences and reads the state word, the
+//!   owner arms its state word, fences and reads the marks; see [`Header::cancel`](super::Header::cancel).
+
+use crate::asymmetric;
+use crate::primitive::{AtomicBool, AtomicU8, Ordering};
+use std::cell::Cell;
+use std::ptr;
+use std::time::Instant;
+
+/// A stretch of a participant's run that can be cancelled by itself.
+///
+/// # Invariant
+/// From [`Scopes::enter`] to [`Scopes::leave`] it stays where it is, and so do the scopes outside of it.
+pub(crate) struct Scope {
+    deadline: Option<Instant>,
+    cancelled: AtomicBool,
+    shields: Cell<u32>,
+    outer: Cell<*const Scope>,
+}
+
+/// What an unwinding is for: a scope's address, which serves as a name among those that are open at one time; or 0, the
+/// task as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Target(usize);
+
+impl Target {
+    pub(crate) const WHOLE: Target = Target(0);
+}
+
+impl Scope {
+    pub(crate) fn new(deadline: Option<Instant>) -> Scope {
+        let cancelled = AtomicBool::new(false);
+        Scope { deadline, cancelled, shields: Cell::new(0), outer: Cell::new(ptr::null()) }
+    }
+
+    pub(crate) fn target(&self) -> Target {
+        Target(ptr::from_ref(self).addr())
+    }
+
+    /// How many shields a wait has that this scope is open to. It doesn't change while the scope is entered.
+    pub(crate) fn shields(&self) -> u32 {
+        self.shields.get()
+    }
+
+    /// The first half of cancelling; the fence and the claim follow.
+    pub(crate) fn mark_cancelled(&self) {
+        // Relaxed: the owner itself sees it, or there is a fence.
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_over(&self, now: impl FnOnce() -> Instant) -> bool {
+        // Relaxed: ordered by the owner's fence.
+        self.cancelled.load(Ordering::Relaxed) || self.deadline.is_some_and(|deadline| deadline <= now())
+    }
+}
+
+/// The task as a whole is cancelled.
+const WHOLE: u8 = 1;
+/// There is a scope. Written by the owner alone.
+const SCOPED: u8 = 2;
+
+/// A participant's scopes and shields.
+///
+/// # Invariant
+/// The list leads through entered scopes; so does the owner's stack, in the same order.
+pub(crate) struct Scopes {
+    /// Zero means that nothing here can end a wait, which is all that most waits ever read.
+    flags: AtomicU8,
+    shields: Cell<u32>,
+    innermost: Cell<*const Scope>,
+}
+
+/// What a wait has to heed.
+pub(crate) enum Limit {
+    /// It must not begin.
+    Over,
+    /// It ends as it would without scopes.
+    Own,
+    /// It ends as cancelled at this instant, before it would end by itself.
+    Scope(Instant),
+}
+
+impl Scopes {
+    pub(crate) fn new() -> Scopes {
+        Scopes { flags: AtomicU8::new(0), shields: Cell::new(0), innermost: Cell::new(ptr::null()) }
+    }
+
+    /// How many shields the owner is in.
+    #[inline]
+    pub(crate) fn shields(&self) -> u32 {
+        self.shields.get()
+    }
+
+    pub(crate) fn set_shields(&self, shields: u32) {
+        self.shields.set(shields);
+    }
+
+    /// Whether the owner, which has armed its state word, can wait as if there were no cancellation.
+    #[inline]
+    pub(crate) fn are_quiet(&self) -> bool {
+        asymmetric::light();
+        // Relaxed: ordered by the fence.
+        self.flags.load(Ordering::Relaxed) == 0
+    }
+
+    /// The task as a whole is cancelled: the first half, as for a scope.
+    pub(crate) fn mark_cancelled(&self) {
+        // Relaxed: as in `Scope::mark_cancelled`.
+        self.flags.fetch_or(WHOLE, Ordering::Relaxed);
+    }
+
+    /// Those that are open to a wait that would begin now, innermost first.
+    fn open(&self) -> impl Iterator<Item = &Scope> {
+        let mut at = self.innermost.get();
+        std::iter::from_fn(move || {
+            // SAFETY: the invariant. Only the owner is here, so no scope is left meanwhile.
+            let scope = unsafe { at.as_ref() }.filter(|scope| scope.shields.get() == self.shields.get())?;
+            at = scope.outer.get();
+            Some(scope)
+        })
+    }
+
+    fn is_whole_cancelled(&self) -> bool {
+        // Relaxed: as in `are_quiet`.
+        self.flags.load(Ordering::Relaxed) & WHOLE != 0 && self.shields.get() == 0
+    }
+
+    /// The end of a wait that would by itself end at `deadline`.
+    #[cold]
+    pub(crate) fn restrict(&self, deadline: Option<Instant>, now: impl Fn() -> Instant) -> Limit {
+        if self.is_whole_cancelled() || self.open().any(|scope| scope.is_over(&now)) {
+            return Limit::Over;
+        }
+        match self.open().filter_map(|scope| scope.deadline).min() {
+            Some(end) if deadline.is_none_or(|deadline| end < deadline) => Limit::Scope(end),
+            _ => Limit::Own,
+        }
+    }
+
+    /// The outermost of what is over: how far to unwind. `None` if nothing is.
+    #[cold]
+    pub(crate) fn target(&self, now: impl Fn() -> Instant) -> Option<Target> {
+        if self.is_whole_cancelled() {
+            return Some(Target::WHOLE);
+        }
+        self.open().filter(|scope| scope.is_over(&now)).last().map(Scope::target)
+    }
+
+    /// The owner enters a scope.
+    ///
+    /// # Safety
+    /// It stays where it is until `leave`, which comes after every scope that is entered later was left.
+    pub(crate) unsafe fn enter(&self, scope: &Scope) {
+        scope.shields.set(self.shields.get());
+        scope.outer.set(self.innermost.replace(scope));
+        // Relaxed: for the owner itself.
+        self.flags.fetch_or(SCOPED, Ordering::Relaxed);
+    }
+
+    /// The owner leaves its innermost scope.
+    pub(crate) fn leave(&self, scope: &Scope) {
+        debug_assert!(ptr::eq(self.innermost.get(), scope), "scopes nest");
+        self.innermost.set(scope.outer.get());
+        if scope.outer.get().is_null() {
+            // Relaxed: as in `enter`.
+            self.flags.fetch_and(!SCOPED, Ordering::Relaxed);
+        }
+    }
+}

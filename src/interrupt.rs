@@ -1,0 +1,181 @@
+//! How a cancellation ends a wait: the unwinding, where it stops, and what holds it off.
+//!
+//! The unwinding is a panic in all but name: destructors run, `catch_unwind` sees it; but the panic hook doesn't. Its
+//! payload names what it is for (see [`control::Target`](crate::control::Target)): a scope, which stops it and no other
+//! does, or the task as a whole, whose [`join`](crate::JoinHandle::join) yields it.
+//!
+//! While the participant unwinds, for this or from a panic, it isn't cancelled: a second unwinding out of a destructor
+//! would abort the process. `park` sees to that.
+
+use crate::control::{Participant, Scope, Target, ThreadParker};
+use crate::current;
+use std::any::Any;
+use std::fmt;
+use std::panic::{self, AssertUnwindSafe};
+use std::ptr::{self, NonNull};
+use std::time::Instant;
+
+/// What a cancelled task unwinds with, and [`join`](crate::JoinHandle::join) returns for it as the payload; also the error
+/// of [`Token::run`](crate::cancel::Token::run).
+///
+/// Code that catches panics should pass this one on, by [`resume_unwind`](std::panic::resume_unwind). If it doesn't, the
+/// next wait unwinds again.
+///
+/// ```
+/// use std::panic::{catch_unwind, resume_unwind};
+/// use throng::cancel::Cancelled;
+///
+/// fn attempt(job: fn()) {
+///     match catch_unwind(job) {
+///         Err(payload) if payload.is::<Cancelled>() => resume_unwind(payload),
+///         Err(_) => println!("the job panicked"),
+///         Ok(()) => println!("the job is done"),
+///     }
+/// }
+/// # attempt(|| ());
+/// ```
+#[derive(Clone, Copy)]
+pub struct Cancelled(Target);
+
+impl Cancelled {
+    /// The payload of a task that is cancelled as a whole.
+    pub(crate) fn payload() -> Box<dyn Any + Send> {
+        Box::new(Cancelled(Target::WHOLE))
+    }
+}
+
+impl fmt::Debug for Cancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Cancelled")
+    }
+}
+
+impl fmt::Display for Cancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0 == Target::WHOLE { "the task was cancelled" } else { "cancelled" })
+    }
+}
+
+impl std::error::Error for Cancelled {}
+
+/// Whether the caller's next wait would unwind, and for what.
+fn target() -> Option<Target> {
+    if std::thread::panicking() {
+        return None;
+    }
+    let who = current::cancellable()?;
+    // SAFETY: it is the caller, which is in this frame.
+    let scopes = unsafe { who.scopes() };
+    // SAFETY: as above.
+    if scopes.are_quiet() { None } else { scopes.target(|| unsafe { who.now() }) }
+}
+
+/// Unwinds the cancelled caller, after its wait has been tidied up.
+#[cold]
+pub(crate) fn unwind() -> ! {
+    let target = target();
+    debug_assert!(target.is_some(), "nothing is cancelled");
+    panic::resume_unwind(Box::new(Cancelled(target.unwrap_or(Target::WHOLE))))
+}
+
+/// Whether the code that calls has been cancelled: its next wait would unwind.
+///
+/// `false` where it wouldn't: in a [`shield`](crate::cancel::shield), and while the caller unwinds already.
+pub fn is_cancelled() -> bool {
+    target().is_some()
+}
+
+/// Unwinds if the code that calls has been [cancelled](is_cancelled): a wait that never waits, for long computations.
+///
+/// [`task::yield_now`](crate::task::yield_now) does the same, and lets others run.
+///
+/// ```
+/// use throng::cancel;
+///
+/// let handle = throng::spawn(|| {
+///     for step in 0_u64.. {
+///         if step % 1000 == 0 {
+///             cancel::check();
+///         }
+///     }
+/// });
+/// handle.cancel();
+/// assert!(handle.join().unwrap_err().is::<cancel::Cancelled>());
+/// ```
+pub fn check() {
+    if is_cancelled() {
+        unwind();
+    }
+}
+
+/// Runs `f` with cancellation held off: no wait in it ends as cancelled, but for a scope that is opened in it.
+pub(crate) fn shielded<R>(f: impl FnOnce() -> R) -> R {
+    struct Unshield(Participant, u32);
+    impl Drop for Unshield {
+        fn drop(&mut self) {
+            // SAFETY: as below.
+            unsafe { self.0.scopes() }.set_shields(self.1);
+        }
+    }
+    // A thread that is in no scope needs no shield.
+    let _unshield = current::cancellable().map(|who| {
+        // SAFETY: it is the caller; a thread leaves its outermost scope after this frame, which is inside of it.
+        let scopes = unsafe { who.scopes() };
+        let before = scopes.shields();
+        scopes.set_shields(before + 1);
+        Unshield(who, before)
+    });
+    f()
+}
+
+/// A scope that is open, and who is in it.
+pub(crate) struct Entered<'a> {
+    pub(crate) scope: &'a Scope,
+    pub(crate) who: Participant,
+}
+
+/// Runs `f` in a cancel scope. Fails if `f` was unwound for the scope's sake; any other unwinding goes on.
+pub(crate) fn within<T>(deadline: Option<Instant>, f: impl FnOnce(Entered<'_>) -> T) -> Result<T, Cancelled> {
+    match current::cancellable() {
+        Some(who) => enter(who, deadline, f),
+        None => on_thread(deadline, f),
+    }
+}
+
+/// The outermost scope of a thread.
+#[cold]
+fn on_thread<T>(deadline: Option<Instant>, f: impl FnOnce(Entered<'_>) -> T) -> Result<T, Cancelled> {
+    struct Clear;
+    impl Drop for Clear {
+        fn drop(&mut self) {
+            // SAFETY: null.
+            unsafe { current::set_thread_parker(ptr::null()) };
+        }
+    }
+    let parker = ThreadParker::new();
+    // SAFETY: it is cleared before `parker` goes.
+    unsafe { current::set_thread_parker(&raw const parker) };
+    let _clear = Clear;
+    enter(Participant::Thread(NonNull::from(&parker)), deadline, f)
+}
+
+fn enter<T>(who: Participant, deadline: Option<Instant>, f: impl FnOnce(Entered<'_>) -> T) -> Result<T, Cancelled> {
+    let scope = Scope::new(deadline);
+    // SAFETY: it is the caller, who is in this frame.
+    let scopes = unsafe { who.scopes() };
+    // SAFETY: the scope stays in this frame, and `f` leaves those that it enters.
+    unsafe { scopes.enter(&scope) };
+    let result = panic::catch_unwind(AssertUnwindSafe(|| f(Entered { scope: &scope, who })));
+    scopes.leave(&scope);
+    let payload = match result {
+        Ok(value) => return Ok(value),
+        Err(payload) => payload,
+    };
+    match payload.downcast_ref::<Cancelled>() {
+        // The second condition is for a payload that was kept and is resumed late: its scope may be gone, and another be
+        // in its place.
+        // SAFETY: as above.
+        Some(cancelled) if cancelled.0 == scope.target() && scope.is_over(|| unsafe { who.now() }) => Err(*cancelled),
+        _ => panic::resume_unwind(payload),
+    }
+}
