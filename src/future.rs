@@ -55,17 +55,22 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     let signal = Arc::new(Signal(Lock::new(State { woken: false, waiting: WaitQueue::new() })));
     let waker = Waker::from(Arc::clone(&signal));
     let mut context = Context::from_waker(&waker);
+    let mut cancelled = false;
     loop {
         signal.0.lock().woken = false;
+        // A cancelled one is polled once more: what it waits for may have happened before its waker was called, such as a
+        // send whose message has been taken.
         if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
             return output;
+        }
+        if cancelled {
+            interrupt::unwind();
         }
         let state = signal.0.lock();
         if state.woken {
             continue;
         }
-        if wait_in(Reason::Future, None, &signal.0, state, |state| &mut state.waiting, ()).0 == Outcome::Cancelled {
-            interrupt::unwind();
-        }
+        let outcome = wait_in(Reason::Future, None, &signal.0, state, |state| &mut state.waiting, ()).0;
+        cancelled = outcome == Outcome::Cancelled;
     }
 }
