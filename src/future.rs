@@ -41,6 +41,8 @@ impl Wake for Signal {
 /// The future's wakers may be used from anywhere, at any time. A future that needs an executor of its own (`tokio`'s
 /// sockets and timers do) still needs it around it.
 ///
+/// A caller that is cancelled meanwhile drops the future, as an executor would.
+///
 /// # Panics
 /// With what the future panics with.
 ///
@@ -55,22 +57,17 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     let signal = Arc::new(Signal(Lock::new(State { woken: false, waiting: WaitQueue::new() })));
     let waker = Waker::from(Arc::clone(&signal));
     let mut context = Context::from_waker(&waker);
-    let mut cancelled = false;
     loop {
         signal.0.lock().woken = false;
-        // A cancelled one is polled once more: what it waits for may have happened before its waker was called, such as a
-        // send whose message has been taken.
         if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
             return output;
-        }
-        if cancelled {
-            interrupt::unwind();
         }
         let state = signal.0.lock();
         if state.woken {
             continue;
         }
-        let outcome = wait_in(Reason::Future, None, &signal.0, state, |state| &mut state.waiting, ()).0;
-        cancelled = outcome == Outcome::Cancelled;
+        if wait_in(Reason::Future, None, &signal.0, state, |state| &mut state.waiting, ()).0 == Outcome::Cancelled {
+            interrupt::unwind();
+        }
     }
 }

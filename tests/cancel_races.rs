@@ -113,6 +113,7 @@ fn messages_of_selects() {
     });
 }
 
+/// A send is plain here: whether a future that is dropped has sent its message it can't say any more.
 #[test]
 fn messages_of_futures() {
     with_workers(|own, random| {
@@ -121,7 +122,7 @@ fn messages_of_futures() {
                 own,
                 random,
                 channel,
-                |s, number| throng::future::block_on(s.send_async(number)).unwrap(),
+                |s, number| s.send(number).unwrap(),
                 |r| throng::future::block_on(r.recv_async()).unwrap(),
             );
         }
