@@ -28,11 +28,15 @@ struct Count {
 }
 
 /// What the scope and its tasks share. A task may still be in here when the scope has seen it off, so it is counted.
-struct Tally(Lock<Count>);
+struct Tally {
+    count: Lock<Count>,
+    /// Of a scope whose tasks end together.
+    token: Option<Token>,
+}
 
 impl Observer for Tally {
     fn task_ended(&self) {
-        let mut count = self.0.lock();
+        let mut count = self.count.lock();
         count.running -= 1;
         let owner = if count.running == 0 { count.owner.take_one() } else { None };
         drop(count);
@@ -42,11 +46,28 @@ impl Observer for Tally {
     }
 
     fn panic_unseen(&self) {
-        self.0.lock().panicked = true;
+        self.count.lock().panicked = true;
     }
 }
 
 impl Tally {
+    /// Runs a task of the scope.
+    fn run<T>(&self, f: impl FnOnce() -> T) -> T {
+        let Some(token) = &self.token else { return f() };
+        match panic::catch_unwind(AssertUnwindSafe(|| token.run(f))) {
+            Ok(Ok(value)) => value,
+            Ok(Err(_)) => panic::resume_unwind(Cancelled::payload()),
+            Err(payload) => {
+                if !payload.is::<Cancelled>() {
+                    // Whoever joins it is cancelled too, and so can't be counted on to see it.
+                    self.panic_unseen();
+                    token.cancel();
+                }
+                panic::resume_unwind(payload)
+            }
+        }
+    }
+
     /// Waits until no task runs. Returns whether one that nobody joined has panicked.
     fn wait(&self) -> bool {
         interrupt::shielded(|| self.wait_unless_cancelled())
@@ -55,11 +76,11 @@ impl Tally {
     /// As `wait`; unwinds if the caller is cancelled.
     fn wait_unless_cancelled(&self) -> bool {
         loop {
-            let count = self.0.lock();
+            let count = self.count.lock();
             if count.running == 0 {
                 return count.panicked;
             }
-            if wait_in(Reason::Scope, None, &self.0, count, |count| &mut count.owner, ()).0 == Outcome::Cancelled {
+            if wait_in(Reason::Scope, None, &self.count, count, |count| &mut count.owner, ()).0 == Outcome::Cancelled {
                 interrupt::unwind();
             }
         }
@@ -69,8 +90,6 @@ impl Tally {
 /// Where scoped tasks are spawned; see [`scope`].
 pub struct Scope<'scope, 'env: 'scope> {
     tally: Arc<Tally>,
-    /// What cancels its tasks.
-    token: Option<Token>,
     scope: PhantomData<&'scope mut &'scope ()>,
     env: PhantomData<&'env mut &'env ()>,
 }
@@ -132,11 +151,11 @@ impl Token {
     /// [cancelled](ScopedJoinHandle::cancel) by its handle, without consequences for the rest.
     ///
     /// # Errors
-    /// [`Cancelled`], if `f` was unwound because of the token, or because a task panicked whose handle was joined. If `f`
-    /// has returned, its result is returned, whether or not its tasks were cancelled.
+    /// [`Cancelled`], if `f` was unwound because of the token. If `f` has returned, its result is returned, whether or not
+    /// its tasks were cancelled.
     ///
     /// # Panics
-    /// With what `f` panics with, or if a task panicked that was not joined by hand.
+    /// With what `f` panics with, or if a task panicked, be it joined by hand or not.
     ///
     /// # Examples
     /// The first answer ends the search:
@@ -195,24 +214,10 @@ impl Token {
     }
 }
 
-/// A task of [`Token::scope`].
-fn run_member<T>(token: &Token, f: impl FnOnce() -> T) -> T {
-    match panic::catch_unwind(AssertUnwindSafe(|| token.run(f))) {
-        Ok(Ok(value)) => value,
-        Ok(Err(_)) => panic::resume_unwind(Cancelled::payload()),
-        Err(payload) => {
-            if !payload.is::<Cancelled>() {
-                token.cancel();
-            }
-            panic::resume_unwind(payload)
-        }
-    }
-}
-
 impl<'scope, 'env> Scope<'scope, 'env> {
     fn new(token: Option<Token>) -> Scope<'scope, 'env> {
-        let count = Count { running: 0, panicked: false, owner: WaitQueue::new() };
-        Scope { tally: Arc::new(Tally(Lock::new(count))), token, scope: PhantomData, env: PhantomData }
+        let count = Lock::new(Count { running: 0, panicked: false, owner: WaitQueue::new() });
+        Scope { tally: Arc::new(Tally { count, token }), scope: PhantomData, env: PhantomData }
     }
 
     /// Starts a task that may borrow what outlives the scope.
@@ -250,12 +255,9 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        let token = self.token.clone();
-        let f = move || match token {
-            None => f(),
-            Some(token) => run_member(&token, f),
-        };
-        self.tally.0.lock().running += 1;
+        let tally = Arc::clone(&self.tally);
+        let f = move || tally.run(f);
+        self.tally.count.lock().running += 1;
         let settings = builder.settings(Some(Arc::clone(&self.tally) as Arc<dyn Observer>));
         // SAFETY: see the head of this file: `f` and its result are not touched after `task_ended`, which `scope` waits for.
         match unsafe { spawn_here(settings, f) } {
@@ -295,7 +297,7 @@ impl<T> ScopedJoinHandle<'_, T> {
 
 impl fmt::Debug for Scope<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Scope").field("running", &self.tally.0.lock().running).finish_non_exhaustive()
+        f.debug_struct("Scope").field("running", &self.tally.count.lock().running).finish_non_exhaustive()
     }
 }
 

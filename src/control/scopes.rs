@@ -187,3 +187,119 @@ impl Scopes {
         }
     }
 }
+
+#[cfg(all(test, loom))]
+mod models {
+    use super::*;
+    use crate::control::{Claimed, Epoch, Outcome, State};
+    use crate::lock::Lock;
+    use loom::thread;
+    use std::ptr::NonNull;
+    use std::sync::Arc;
+
+    struct Task {
+        state: State,
+        scopes: Scopes,
+        /// The token's list.
+        listed: Lock<Option<NonNull<Scope>>>,
+    }
+
+    // SAFETY: the cells are the owner's, but for those of a listed scope that doesn't change.
+    unsafe impl Send for Task {}
+    // SAFETY: as above.
+    unsafe impl Sync for Task {}
+
+    impl Task {
+        fn new() -> Arc<Task> {
+            Arc::new(Task { state: State::new(), scopes: Scopes::new(), listed: Lock::new(None) })
+        }
+
+        /// What `Token::cancel` does, on a thread of its own. Whether it claimed a wait that had been committed.
+        fn cancel(self: &Arc<Task>) -> thread::JoinHandle<bool> {
+            let task = Arc::clone(self);
+            thread::spawn(move || {
+                // SAFETY: a listed scope is open.
+                if let Some(scope) = *task.listed.lock() {
+                    unsafe { scope.as_ref() }.mark_cancelled();
+                }
+                asymmetric::heavy();
+                let listed = task.listed.lock();
+                // SAFETY: as above.
+                let shields = listed.map(|scope| unsafe { scope.as_ref() }.shields());
+                shields.is_some_and(|shields| {
+                    task.state.claim_current(shields, Outcome::Cancelled) == Some(Claimed::Parked)
+                })
+            })
+        }
+
+        fn within(&self, f: impl FnOnce()) {
+            let scope = Scope::new(None);
+            // SAFETY: it is left before this frame is.
+            unsafe { self.scopes.enter(&scope) };
+            *self.listed.lock() = Some(NonNull::from(&scope));
+            f();
+            *self.listed.lock() = None;
+            self.scopes.leave(&scope);
+        }
+
+        /// Begins a wait as `park` does; `None` if it is over at once.
+        fn wait(&self) -> Option<Epoch> {
+            let epoch = self.state.arm_shielded(self.scopes.shields());
+            if !self.scopes.are_quiet() && matches!(self.scopes.restrict(None, Instant::now), Limit::Over) {
+                let _ = self.state.withdraw(epoch);
+                return None;
+            }
+            Some(epoch)
+        }
+    }
+
+    #[test]
+    fn a_wait_in_a_cancelled_scope_does_not_sleep_on() {
+        loom::model(|| {
+            let task = Task::new();
+            let canceller = Cell::new(None);
+            task.within(|| {
+                canceller.set(Some(task.cancel()));
+                let waits = task.wait().is_some();
+                let parked = waits && task.state.commit();
+                let woken = canceller.take().unwrap().join().unwrap();
+                assert_eq!(woken, parked, "nobody wakes it any more");
+            });
+        });
+    }
+
+    #[test]
+    fn a_wait_outside_of_the_scope_goes_on() {
+        loom::model(|| {
+            let task = Task::new();
+            let canceller = Cell::new(None);
+            task.within(|| {
+                canceller.set(Some(task.cancel()));
+                if let Some(epoch) = task.wait() {
+                    let _ = task.state.withdraw(epoch);
+                }
+            });
+            let epoch = task.wait().expect("nothing is cancelled");
+            task.state.commit();
+            assert!(!canceller.take().unwrap().join().unwrap());
+            assert!(task.state.is_claimable(epoch));
+        });
+    }
+
+    #[test]
+    fn a_shielded_wait_in_the_scope_goes_on() {
+        loom::model(|| {
+            let task = Task::new();
+            let canceller = Cell::new(None);
+            task.within(|| {
+                canceller.set(Some(task.cancel()));
+                task.scopes.set_shields(1);
+                let epoch = task.wait().expect("it is shielded");
+                task.state.commit();
+                assert!(!canceller.take().unwrap().join().unwrap());
+                assert!(task.state.is_claimable(epoch));
+                task.scopes.set_shields(0);
+            });
+        });
+    }
+}
