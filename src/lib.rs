@@ -88,7 +88,8 @@
 //! | [`sync`] | locks, condition variables, wait groups, semaphores, barriers, lazy values | `parking_lot`, [`std::sync`] |
 //! | [`net`] | TCP, UDP and Unix sockets, name look-up | [`std::net`], [`std::os::unix::net`] |
 //! | [`future`] | [`block_on`](future::block_on): awaiting in plain code | |
-//! | [`cancel`] | what a cancelled task ends with | |
+//! | [`cancel`] | tokens, which cancel what runs under them; shields; tasks that end together | Go's `context`, Trio |
+//! | [`time`] | [`timeout`](time::timeout): a time limit around any code | |
 //! | [`runtime`] | runtimes of one's own, with as many workers as one likes | |
 //!
 //! A program moves over from the model by changing its `use` lines; each item says what differs. Tasks and kernel
@@ -133,7 +134,17 @@
 //! caller. (With `panic = "abort"` there is no such thing, as ever.) Locks are not poisoned.
 //!
 //! [`JoinHandle::cancel`] asks a task to end: it unwinds from the wait it is in, or from its next one, and runs its
-//! destructors. The same happens to the tasks of a [`Runtime`](runtime::Runtime) that is dropped.
+//! destructors. The same happens to the tasks of a [`Runtime`](runtime::Runtime) that is dropped. A
+//! [`cancel::Token`] ends parts of many tasks like that, and [`time::timeout`] what takes too long:
+//!
+//! ```
+//! use std::time::Duration;
+//! use throng::time::timeout;
+//!
+//! let (_sender, numbers) = throng::chan::unbounded::<u32>();
+//! let sum = timeout(Duration::from_millis(5), || numbers.iter().sum::<u32>());
+//! assert!(sum.is_err());
+//! ```
 //!
 //! # What a task may not assume
 //! A task may go on, after a wait, on another kernel thread than before, and other tasks ran on the old one meanwhile. What

@@ -135,7 +135,7 @@ impl State {
         let word = self.word.load(Ordering::Relaxed);
         debug_assert!(!matches!(word & PHASE, WAITING | PARKED), "armed twice");
         let count = (word & !(PHASE | SHIELDS)).wrapping_add(EPOCH_ONE);
-        let epoch = count | u64::from(shields.min(CLOSED)) * SHIELDS_ONE;
+        let epoch = count | (u64::from(shields.min(CLOSED)) * SHIELDS_ONE);
         self.word.store(epoch | WAITING, Ordering::Relaxed);
         Epoch(epoch)
     }
