@@ -4,7 +4,7 @@
 //! a plain kernel thread, which sleeps in the kernel. (A future waits by arming a [`FutureParker`] of its own; see
 //! `join.rs`.) The caller says why it waits, until when, and publishes its waiter; everything else is here.
 
-use crate::control::{Context, Header, Leave, Limit, Outcome, ThreadParker, TimerEntry};
+use crate::control::{Context, Header, Leave, Outcome, ThreadParker, TimerEntry};
 use crate::current;
 use crate::interrupt;
 use crate::lock::{Guard, Lock};
@@ -117,15 +117,10 @@ fn park_task(
     // SAFETY: as above.
     let host = unsafe { header.host() };
     let epoch = header.state.arm_shielded(header.scopes.shields());
-    let (mut deadline, mut scoped) = (deadline, false);
-    if !header.scopes.are_quiet() {
-        match header.scopes.restrict(deadline, || host.now()) {
-            Limit::Own => {}
-            Limit::Scope(end) => (deadline, scoped) = (Some(end), true),
-            // Whether it is withdrawn or was claimed by the canceller just now comes to the same.
-            Limit::Over => return Ok(header.state.withdraw(epoch).err().unwrap_or(Outcome::Cancelled)),
-        }
-    }
+    let Some((deadline, at_deadline)) = header.scopes.limit(deadline, || host.now()) else {
+        // Whether it is withdrawn or was claimed by the canceller just now comes to the same.
+        return Ok(header.state.withdraw(epoch).err().unwrap_or(Outcome::Cancelled));
+    };
     if !publish(Waiter::task(task, epoch)) {
         return header.state.withdraw(epoch).map_or_else(Ok, |()| Err(Withdrawn));
     }
@@ -143,7 +138,7 @@ fn park_task(
     }
     header.reason.store(0, Ordering::Relaxed);
     let outcome = header.state.outcome().expect("a parked task is resumed by a claim");
-    Ok(if scoped && outcome == Outcome::TimedOut { Outcome::Cancelled } else { outcome })
+    Ok(if outcome == Outcome::TimedOut { at_deadline } else { outcome })
 }
 
 #[cold]
@@ -159,20 +154,9 @@ fn park_thread(
         Some(parker) => unsafe { parker.as_ref() },
         None => frame.0.get_or_init(ThreadParker::new),
     };
-    let (mut deadline, mut at_deadline) = (deadline, Outcome::TimedOut);
-    let epoch = match in_scope {
-        None => parker.state.arm(true),
-        Some(_) => {
-            let epoch = parker.state.arm_shielded(parker.scopes.shields());
-            if !parker.scopes.are_quiet() {
-                match parker.scopes.restrict(deadline, Instant::now) {
-                    Limit::Own => {}
-                    Limit::Scope(end) => (deadline, at_deadline) = (Some(end), Outcome::Cancelled),
-                    Limit::Over => return Ok(parker.state.withdraw(epoch).err().unwrap_or(Outcome::Cancelled)),
-                }
-            }
-            epoch
-        }
+    let epoch = parker.state.arm_shielded(parker.scopes.shields());
+    let Some((deadline, at_deadline)) = parker.scopes.limit(deadline, Instant::now) else {
+        return Ok(parker.state.withdraw(epoch).err().unwrap_or(Outcome::Cancelled));
     };
     if !publish(Waiter::thread(parker, epoch)) {
         return parker.state.withdraw(epoch).map_or_else(Ok, |()| Err(Withdrawn));

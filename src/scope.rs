@@ -147,8 +147,8 @@ impl Token {
     /// * when one of the tasks panics, or `f` does;
     /// * when the caller is cancelled, as a task or by a scope or time limit around the call.
     ///
-    /// In any case the call ends when the last of them has. One that only `f` or a sibling should stop can be joined or
-    /// [cancelled](ScopedJoinHandle::cancel) by its handle, without consequences for the rest.
+    /// In any case the call returns when the last of them has ended. A task that is [cancelled](ScopedJoinHandle::cancel)
+    /// by its handle ends alone.
     ///
     /// # Errors
     /// [`Cancelled`], if `f` was unwound because of the token. If `f` has returned, its result is returned, whether or not

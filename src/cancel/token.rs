@@ -269,6 +269,9 @@ impl Token {
     ///
     /// It carries no message. A clone of it may outlive the token; it becomes ready no more then, but for a deadline.
     pub fn done(&self) -> &Receiver<()> {
+        if let Some(done) = self.inner.done.get() {
+            return done;
+        }
         let done = self.inner.done.get_or_init(|| chan::until(self.inner.deadline));
         // A canceller that missed the channel has had the lock before.
         if self.inner.members.lock().cancelled {

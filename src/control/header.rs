@@ -5,7 +5,8 @@
 //! runtime's reference; a wait queue holds none, because a waiter leaves its queues before it goes on.
 //!
 //! # Invariants
-//! * `fiber`, `shard` and `scopes` (but for its flags) belong to whoever runs the task, or, while it is suspended, to whoever will resume it.
+//! * `fiber`, `shard` and `scopes` (but for its flags) belong to whoever runs the task, or, while it is suspended, to
+//!   whoever will resume it.
 //! * `host` outlives the task's run; it is not touched after the task has finished.
 
 use super::{Claimed, Outcome, Schedule, Scopes, State};

@@ -11,5 +11,5 @@ pub use header::TaskId;
 pub(crate) use header::{Header, Links, TaskRef, Vtable};
 pub(crate) use participant::{Participant, ThreadParker};
 pub(crate) use schedule::{Context, Leave, Schedule, TimerEntry};
-pub(crate) use scopes::{Limit, Scope, Scopes, Target};
+pub(crate) use scopes::{Scope, Scopes, Target};
 pub(crate) use state::{Claimed, Epoch, Outcome, State};

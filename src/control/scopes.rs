@@ -10,7 +10,7 @@
 //! over, and then it unwinds to the outermost such scope.
 //!
 //! # Deadlines
-//! A scope has no timer. Whoever begins a wait asks [`Scopes::restrict`] for the nearest deadline of its scopes, and
+//! A scope has no timer. Whoever begins a wait asks [`Scopes::limit`] for the nearest deadline of its scopes, and
 //! waits no longer; if that is what ends the wait, it is a cancellation. So nothing fires that would have to be called
 //! off, and a scope that was left in time leaves nothing behind.
 //!
@@ -21,6 +21,7 @@
 //! * **A cancelled scope sleeps on.** As for a task: the canceller marks the scope, fences and reads the state word, the
 //!   owner arms its state word, fences and reads the marks; see [`Header::cancel`](super::Header::cancel).
 
+use super::Outcome;
 use crate::asymmetric;
 use crate::primitive::{AtomicBool, AtomicU8, Ordering};
 use std::cell::Cell;
@@ -90,16 +91,6 @@ pub(crate) struct Scopes {
     innermost: Cell<*const Scope>,
 }
 
-/// What a wait has to heed.
-pub(crate) enum Limit {
-    /// It must not begin.
-    Over,
-    /// It ends as it would without scopes.
-    Own,
-    /// It ends as cancelled at this instant, before it would end by itself.
-    Scope(Instant),
-}
-
 impl Scopes {
     pub(crate) fn new() -> Scopes {
         Scopes { flags: AtomicU8::new(0), shields: Cell::new(0), innermost: Cell::new(ptr::null()) }
@@ -145,15 +136,29 @@ impl Scopes {
         self.flags.load(Ordering::Relaxed) & WHOLE != 0 && self.shields.get() == 0
     }
 
-    /// The end of a wait that would by itself end at `deadline`.
+    /// For a wait that is armed, and would by itself end at `deadline`: when it has to end, and what has come to pass then.
+    /// `None` if it must not begin.
+    #[inline]
+    pub(crate) fn limit(
+        &self,
+        deadline: Option<Instant>,
+        now: impl Fn() -> Instant,
+    ) -> Option<(Option<Instant>, Outcome)> {
+        if self.are_quiet() { Some((deadline, Outcome::TimedOut)) } else { self.limit_by_scopes(deadline, now) }
+    }
+
     #[cold]
-    pub(crate) fn restrict(&self, deadline: Option<Instant>, now: impl Fn() -> Instant) -> Limit {
+    fn limit_by_scopes(
+        &self,
+        deadline: Option<Instant>,
+        now: impl Fn() -> Instant,
+    ) -> Option<(Option<Instant>, Outcome)> {
         if self.is_whole_cancelled() || self.open().any(|scope| scope.is_over(&now)) {
-            return Limit::Over;
+            return None;
         }
         match self.open().filter_map(|scope| scope.deadline).min() {
-            Some(end) if deadline.is_none_or(|deadline| end < deadline) => Limit::Scope(end),
-            _ => Limit::Own,
+            Some(end) if deadline.is_none_or(|deadline| end < deadline) => Some((Some(end), Outcome::Cancelled)),
+            _ => Some((deadline, Outcome::TimedOut)),
         }
     }
 
@@ -191,7 +196,7 @@ impl Scopes {
 #[cfg(all(test, loom))]
 mod models {
     use super::*;
-    use crate::control::{Claimed, Epoch, Outcome, State};
+    use crate::control::{Claimed, Epoch, State};
     use crate::lock::Lock;
     use loom::thread;
     use std::ptr::NonNull;
@@ -245,7 +250,7 @@ mod models {
         /// Begins a wait as `park` does; `None` if it is over at once.
         fn wait(&self) -> Option<Epoch> {
             let epoch = self.state.arm_shielded(self.scopes.shields());
-            if !self.scopes.are_quiet() && matches!(self.scopes.restrict(None, Instant::now), Limit::Over) {
+            if self.scopes.limit(None, Instant::now).is_none() {
                 let _ = self.state.withdraw(epoch);
                 return None;
             }
