@@ -70,9 +70,9 @@ pub(crate) struct Header {
     refs: AtomicU32,
     /// The `Reason` of the present wait, for those who look from outside. Relaxed: it is a hint.
     pub(crate) reason: AtomicU8,
-    pub(crate) scopes: Scopes,
     /// The class of stack it runs on; accounted for when it was spawned.
     pub(crate) stack_class: Class,
+    pub(crate) scopes: Scopes,
     pub(crate) fiber: Cell<Option<NonNull<Fiber>>>,
     /// The host's, under its lock.
     pub(crate) links: Cell<Links>,
