@@ -13,14 +13,17 @@ fn passes_in_a_child(test: &str) {
     assert!(output.status.success(), "{:?}\n{}\n{error}", output.status, String::from_utf8_lossy(&output.stdout));
 }
 
+/// Sets what this process may have, and returns what it was before.
 #[expect(unsafe_code, reason = "resource limits have no safe face in `std`")]
-fn limit(resource: libc::__rlimit_resource_t, soft: u64) {
+fn limit(resource: libc::__rlimit_resource_t, soft: u64) -> u64 {
     let mut limits = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: both calls take a pointer to a structure that lives.
     unsafe {
         assert_eq!(libc::getrlimit(resource, &mut limits), 0);
+        let before = limits.rlim_cur;
         limits.rlim_cur = soft;
         assert_eq!(libc::setrlimit(resource, &limits), 0);
+        before
     }
 }
 
@@ -30,6 +33,22 @@ fn address_space() -> u64 {
     pages.split(' ').next().expect("a number").parse::<u64>().expect("a number") * 4096
 }
 
+/// Becomes a user who has no other process, so that the limit of a user's threads is this process's own.
+#[expect(unsafe_code, reason = "the user's id has no safe face in `std`")]
+fn become_nobody_else() {
+    // SAFETY: both only ask and tell the kernel. An id that nobody has is as good as any other.
+    unsafe {
+        if libc::getuid() == 0 {
+            assert_eq!(libc::setuid(1_000_000_000 + std::process::id()), 0);
+        }
+    }
+}
+
+/// How many threads there are of this process's user: those of this process, but for a process with a user of its own.
+fn threads() -> u64 {
+    std::fs::read_dir("/proc/self/task").expect("procfs").count() as u64
+}
+
 #[test]
 fn no_thread_to_be_had() {
     if !common::is_child() {
@@ -37,14 +56,21 @@ fn no_thread_to_be_had() {
     }
     let own = common::runtime(2);
     assert_eq!(own.run(|| 1), 1);
-    // Each worker's thread wants 2 MiB of address space for its kernel stack; there is room for a few.
-    limit(libc::RLIMIT_AS, address_space() + (24 << 20));
-    let error = Runtime::builder().workers(64).stack_size(16 << 10).build().expect_err("no room for 64 threads");
-    assert_ne!(error.kind(), ErrorKind::InvalidInput, "{error}");
-    println!("{error}");
-    // The workers that were started have ended, or will; the old runtime goes on.
+    become_nobody_else();
+    let before = threads();
+    let allowed = limit(libc::RLIMIT_NPROC, before + 10);
+    // A user who is not root may have other processes, and then there is room for none.
+    for _ in 0..3 {
+        let error = Runtime::builder().workers(64).build().expect_err("no room for 64 threads");
+        assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
+        assert!(error.to_string().contains("ulimit -u"), "{error}");
+        println!("{error}");
+        // Those that were started have ended. (The kernel forgets them a moment after they were joined.)
+        common::until(|| threads() == before);
+    }
+    // The old runtime goes on.
     assert_eq!(own.run(|| throng::spawn(|| 2).join().expect("no panic")), 2);
-    limit(libc::RLIMIT_AS, libc::RLIM_INFINITY);
+    limit(libc::RLIMIT_NPROC, allowed);
     assert_eq!(common::runtime(8).run(|| 3), 3);
 }
 

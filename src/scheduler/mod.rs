@@ -135,9 +135,10 @@ impl Scheduler {
         });
         for (index, deque) in deques.into_iter().enumerate() {
             if let Err(error) = scheduler.start_worker(index, deque, name) {
-                // Those that run already find no task, and end.
+                // Those that run already find no task, and end: what they took is free again when the caller hears of it.
                 scheduler.exits.lock().left -= workers - index;
                 scheduler.stop();
+                crate::cancel::shielded(|| scheduler.join(None));
                 return Err(error);
             }
         }
