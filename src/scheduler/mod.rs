@@ -138,7 +138,7 @@ impl Scheduler {
                 // Those that run already find no task, and end: what they took is free again when the caller hears of it.
                 scheduler.exits.lock().left -= workers - index;
                 scheduler.stop();
-                crate::cancel::shielded(|| scheduler.join(None));
+                crate::interrupt::shielded(|| scheduler.join(None));
                 return Err(error);
             }
         }
