@@ -607,6 +607,25 @@ fn a_loop_under_a_limit_that_never_runs_out_of_messages_is_ended() {
 }
 
 #[test]
+fn what_must_see_others_end_waits_for_them() {
+    let ended = AtomicUsize::new(0);
+    let slow = || {
+        sleep(ms(5));
+        ended.fetch_add(1, SeqCst)
+    };
+    everywhere(|| {
+        let before = ended.load(SeqCst);
+        // The tasks aren't in the scope of the one that waits for them.
+        timeout(ms(1), || throng::scope(|s| drop(s.spawn(slow)))).unwrap();
+        assert_eq!(ended.load(SeqCst), before + 1);
+        timeout(ms(1), || drop(runtime(1))).unwrap();
+    });
+    assert_eq!(timeout(ms(1), || throng::run(slow)), Ok(3));
+    // A task that calls `run` runs it itself.
+    throng::run(|| timeout(ms(1), || throng::run(|| sleep(HOUR))).unwrap_err());
+}
+
+#[test]
 fn outside_of_everything_nothing_is_cancelled() {
     assert!(!is_cancelled());
     check();

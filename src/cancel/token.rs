@@ -27,6 +27,7 @@ use crate::wait::Wakeup;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fmt;
+use std::panic;
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
@@ -307,6 +308,9 @@ impl Token {
         })
     }
 }
+
+impl panic::UnwindSafe for Token {}
+impl panic::RefUnwindSafe for Token {}
 
 impl Default for Token {
     fn default() -> Token {
