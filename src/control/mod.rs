@@ -1,6 +1,7 @@
 //! A task: its control block, its state word, and what it needs of whatever runs it.
 
 pub(crate) mod blocks;
+mod chunk;
 mod header;
 mod schedule;
 mod state;

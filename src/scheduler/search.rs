@@ -230,7 +230,9 @@ impl Worker {
 
     /// Looks after idle memory, if that is due. Returns when it will be due again.
     fn trim(&self) -> Option<Instant> {
-        if !stack::has_excess() && !blocks::has_excess() {
+        if blocks::has_excess() {
+            self.context.blocks.give_up();
+        } else if !stack::has_excess() {
             return None;
         }
         let now = Instant::now();
