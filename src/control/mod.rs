@@ -7,6 +7,6 @@ mod schedule;
 mod state;
 
 pub use header::TaskId;
-pub(crate) use header::{Header, Links, TaskRef, Vtable};
+pub(crate) use header::{Header, TaskRef, Vtable};
 pub(crate) use schedule::{Context, Leave, Schedule, TimerEntry};
 pub(crate) use state::{Claimed, Epoch, Outcome, State};
