@@ -1,4 +1,4 @@
-//! A lock for sections of a few instructions: the queue of a channel, a list of waiters, a heap of timers.
+//! A lock for sections of a few instructions: the queue of a channel, a list of waiters, a worker's timers.
 //!
 //! It spins, because the section it guards is always shorter than the trip to the kernel: no user code runs inside
 //! one (no `Drop`, no `Clone`, no waker), nothing in it blocks, and it is never held across a context switch. One

@@ -9,7 +9,9 @@
 //! a microsecond only, as in a group that passes messages round, two workers do the work of one in three times its time.
 //! So a thief first watches for [`WATCH`]: how many turns did the victim take? From that and the length of its queue
 //! follows how long the tasks in there wait for their turn. It steals half of the queue if that is longer than
-//! [`PATIENCE`], and the task in the next slot only if the victim took no turn at all.
+//! [`PATIENCE`], and the task in the next slot only if the victim took no turn at all. A queue of [`LONG_QUEUE`] needs no
+//! watch, which would cost more than the whole batch (32 tasks at most) that it ends in: a thief that helps with a million
+//! short tasks would watch most of the time.
 //!
 //! # Naps
 //! So work may be in sight that isn't worth stealing *now*. While some work and others sleep, one of the sleepers at
@@ -45,6 +47,8 @@ const LONGEST_NAP: Duration = Duration::from_millis(10);
 const WATCH: Duration = Duration::from_micros(3);
 /// How long tasks may wait in a queue before it is worth stealing them: about what waking a kernel thread costs.
 const PATIENCE: Duration = Duration::from_micros(10);
+/// A queue of this length is worth stealing from without a watch: no turn takes less than 20 ns.
+const LONG_QUEUE: usize = PATIENCE.as_nanos() as usize / 20;
 /// A worker that ran this long between two sleeps is expected to do so again.
 const LONG_RUN: Duration = Duration::from_micros(200);
 /// How often idle memory is looked after while there is too much of it.
@@ -135,6 +139,10 @@ impl Worker {
         let workers = &self.scheduler.workers;
         let first = self.rng.below(workers.len());
         let victims = || (first..workers.len()).chain(0..first).filter(|&victim| victim != self.index());
+        let long = |&victim: &usize| workers[victim].stealer.len() >= LONG_QUEUE;
+        if let Some(stolen) = victims().filter(long).find_map(|victim| self.steal_from(&workers[victim])) {
+            return Some(stolen);
+        }
         let has_work = |victim: usize| !workers[victim].stealer.is_empty() || !workers[victim].slot.peek().is_null();
         // The first few that have work are enough: the others are looked at the next time.
         let mut seen = [(usize::MAX, 0); 8];
@@ -222,7 +230,9 @@ impl Worker {
 
     /// Looks after idle memory, if that is due. Returns when it will be due again.
     fn trim(&self) -> Option<Instant> {
-        if !stack::has_excess() && !blocks::has_excess() {
+        if blocks::has_excess() {
+            self.context.blocks.give_up();
+        } else if !stack::has_excess() {
             return None;
         }
         let now = Instant::now();

@@ -61,7 +61,7 @@ const CREDIT_BATCH: usize = 64;
 #[repr(C)]
 pub(super) struct Worker {
     /// First, so that the thread-local's pointer leads here.
-    context: Context,
+    pub(super) context: Context,
     pub(super) scheduler: Arc<Scheduler>,
     index: usize,
     queue: Deque<Runnable>,
