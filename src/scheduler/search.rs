@@ -13,6 +13,14 @@
 //! watch, which would cost more than the whole batch (32 tasks at most) that it ends in: a thief that helps with a million
 //! short tasks would watch most of the time.
 //!
+//! A watch costs as much as a short task, so it is cut short where less tells enough: every time its length has doubled
+//! it is asked whether the queue is long enough even if the next turn is about to come. What the thief saw of the same
+//! victim at its last search, less than [`RECENT`] ago, counts as a watch of that length.
+//!
+//! Before it watches it asks the poller: what nobody has begun with is better than what another worker will come to. A
+//! server's workers would else share their leftovers, two tasks a theft, while the sockets wait. It doesn't do so twice
+//! in the same turn of a victim, which may be a long one: the poller of a busy server always has something.
+//!
 //! # Naps
 //! So work may be in sight that isn't worth stealing *now*. While some work and others sleep, one of the sleepers at
 //! least only *naps*: it gets up after 50 µs, then after twice as long each time, up to 10 ms, and looks after those
@@ -45,6 +53,10 @@ const SHORT_NAP: Duration = Duration::from_micros(200);
 const LONGEST_NAP: Duration = Duration::from_millis(10);
 /// How long a thief watches before it steals.
 const WATCH: Duration = Duration::from_micros(3);
+/// When a thief asks itself for the first time whether it has seen enough.
+const FIRST_GLANCE: Duration = Duration::from_nanos(400);
+/// For so long a look at a victim tells how fast it takes its turns.
+const RECENT: Duration = Duration::from_millis(1);
 /// How long tasks may wait in a queue before it is worth stealing them: about what waking a kernel thread costs.
 const PATIENCE: Duration = Duration::from_micros(10);
 /// A queue of this length is worth stealing from without a watch: no turn takes less than 20 ns.
@@ -70,11 +82,27 @@ pub(super) struct Nap {
     /// When this worker last got up with work from the poller.
     up_since: Cell<Option<Instant>>,
     long_runs: Cell<bool>,
+    /// For the next search.
+    last_look: Cell<Option<Look>>,
+}
+
+/// What a worker saw when it last searched and found work.
+#[derive(Clone, Copy)]
+struct Look {
+    /// The first worker that had some, and its turn.
+    victim: usize,
+    turn: u32,
+    at: Instant,
 }
 
 impl Nap {
     pub(super) fn new() -> Nap {
-        Nap { length: Cell::new(NAP), up_since: Cell::new(None), long_runs: Cell::new(false) }
+        Nap {
+            length: Cell::new(NAP),
+            up_since: Cell::new(None),
+            long_runs: Cell::new(false),
+            last_look: Cell::new(None),
+        }
     }
 }
 
@@ -154,14 +182,54 @@ impl Worker {
         if count == 0 {
             return None;
         }
-        let begun = Instant::now();
-        while begun.elapsed() < WATCH {
-            spin_loop();
+        let (victim, turn) = seen[0];
+        let look = Look { victim, turn, at: Instant::now() };
+        let last = self.nap.last_look.replace(Some(look)).filter(|last| last.victim == victim);
+        if last.is_none_or(|last| last.turn != turn) {
+            self.poll_now();
+            if let task @ Some(_) = self.quick_next() {
+                return task;
+            }
         }
-        seen[..count].iter().find_map(|&(victim, turn)| self.steal_if_worth(&workers[victim], turn))
+        if let Some(last) = last
+            && let since = look.at - last.at
+            && (FIRST_GLANCE..RECENT).contains(&since)
+            && let task @ Some(_) = self.steal_early(&workers[victim], last.turn, since)
+        {
+            return task;
+        }
+        self.watch(look.at, &seen[..count])
     }
 
-    /// Steals from a victim that had taken so many turns when the watch began.
+    /// Watches victims, which had taken so many turns when it `begun`, until it is clear whether one is worth stealing from.
+    fn watch(&self, begun: Instant, seen: &[(usize, u32)]) -> Option<NonNull<Header>> {
+        let victims = || seen.iter().map(|&(victim, turn)| (&self.scheduler.workers[victim], turn));
+        let mut glance = FIRST_GLANCE;
+        loop {
+            let watched = begun.elapsed();
+            if watched >= WATCH {
+                return victims().find_map(|(victim, turn)| self.steal_if_worth(victim, turn));
+            }
+            if watched >= glance {
+                if let task @ Some(_) = victims().find_map(|(victim, turn)| self.steal_early(victim, turn, watched)) {
+                    return task;
+                }
+                glance = watched * 2;
+            }
+            spin_loop();
+        }
+    }
+
+    /// Steals from a victim, seen for less or more than a whole watch, if its queue is so long that it is worth it even if
+    /// the next turn is about to come.
+    fn steal_early(&self, victim: &Shared, turn: u32, watched: Duration) -> Option<NonNull<Header>> {
+        // Relaxed: a hint.
+        let turns = victim.turn.load(Ordering::Relaxed).wrapping_sub(turn);
+        let waits = watched.as_nanos() as u64 * victim.stealer.len() as u64 / (u64::from(turns) + 1);
+        if waits > PATIENCE.as_nanos() as u64 { self.steal_from(victim) } else { None }
+    }
+
+    /// Steals from a victim that had taken so many turns when the watch began, which is over.
     fn steal_if_worth(&self, victim: &Shared, turn: u32) -> Option<NonNull<Header>> {
         // Relaxed: a hint.
         let turns = victim.turn.load(Ordering::Relaxed).wrapping_sub(turn);
