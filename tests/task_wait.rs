@@ -52,6 +52,30 @@ fn those_that_yield_take_turns() {
     }
 }
 
+/// On one worker: whoever is woken has his turn among those who do nothing but yield.
+#[test]
+fn those_that_yield_do_not_starve_one_that_was_woken() {
+    runtime(1).run(|| {
+        let (begun, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let (wake, woken) = throng::chan::bounded::<()>(0);
+        throng::scope(|s| {
+            s.spawn(|| {
+                for _ in 0..100 {
+                    begun.fetch_add(1, SeqCst);
+                    woken.recv().expect("a message");
+                    done.fetch_add(1, SeqCst);
+                }
+            });
+            s.spawn(|| until(|| done.load(SeqCst) == 100));
+            for turn in 1..=100 {
+                until(|| begun.load(SeqCst) == turn);
+                wake.send(()).expect("a receiver");
+                until(|| done.load(SeqCst) == turn);
+            }
+        });
+    });
+}
+
 #[test]
 fn a_chain_of_hand_offs_does_not_starve_the_queue() {
     let own = runtime(1);
