@@ -7,7 +7,7 @@ mod common;
 mod crew;
 
 use chan::{Bell, channel, in_line, meets_receiver, meets_sender, poll};
-use common::{elapsed_at_least, everywhere, ms, scaled, until};
+use common::{elapsed_at_least, everywhere, ms, runtime, scaled, until};
 use crew::every_crew;
 use std::fmt::Debug;
 use std::task::Poll;
@@ -415,6 +415,53 @@ fn each_arm_of_one_channel_has_its_turn() {
         recv(r) -> _ => unreachable!(),
         send(s, 1) -> res => assert_eq!(res, Ok(())),
     }
+}
+
+/// Also if they waited for it.
+#[test]
+fn arms_of_one_channel_share_what_they_waited_for() {
+    runtime(1).run(|| {
+        let ((s, r), bell) = (bounded(0), Bell::new());
+        let (mut hits, mut biased) = ([0; 5], [0; 2]);
+        for _ in 0..TURNS / 2 {
+            throng::scope(|scope| {
+                let receiver = scope.spawn(|| {
+                    select! {
+                        recv(r) -> _ => 0,
+                        recv(bell.r) -> _ => unreachable!(),
+                        recv(r) -> _ => 1,
+                        recv(r) -> _ => 2,
+                    }
+                });
+                bell.until_awaited();
+                s.try_send(0).unwrap();
+                hits[receiver.join().unwrap()] += 1;
+                let sender = scope.spawn(|| {
+                    select! {
+                        send(s, 3) -> res => res,
+                        send(s, 4) -> res => res,
+                        recv(bell.r) -> _ => unreachable!(),
+                    }
+                });
+                bell.until_awaited();
+                hits[r.recv().unwrap()] += 1;
+                sender.join().unwrap().unwrap();
+                let receiver = scope.spawn(|| {
+                    select_biased! {
+                        recv(r) -> _ => 0,
+                        recv(bell.r) -> _ => unreachable!(),
+                        recv(r) -> _ => 1,
+                    }
+                });
+                bell.until_awaited();
+                s.try_send(0).unwrap();
+                biased[receiver.join().unwrap()] += 1;
+            });
+        }
+        fair(&hits[..3]);
+        fair(&hits[3..]);
+        assert_eq!(biased, [TURNS / 2, 0]);
+    });
 }
 
 #[test]
