@@ -199,8 +199,8 @@ fn run<'a, P: Purpose>(arms: &mut [Arm<'a>], mut patience: Patience, biased: boo
         };
         let deadline = match patience {
             Patience::Now => {
-                arms.sort_unstable_by_key(Arm::address);
-                return at_once::<P>(arms, None);
+                into_lock_order(arms, biased);
+                return at_once::<P>(arms, None, biased);
             }
             Patience::Until(deadline) => Some(deadline),
             Patience::Forever => None,
@@ -210,7 +210,7 @@ fn run<'a, P: Purpose>(arms: &mut [Arm<'a>], mut patience: Patience, biased: boo
             }
         };
         let wake_at = earlier(deadline, due);
-        match wait::<P>(arms, wake_at) {
+        match wait::<P>(arms, wake_at, biased) {
             (Some(got), _) => return Some(got),
             // What became ready at the last moment is taken, as an operation alone would take it.
             (None, Outcome::TimedOut) if wake_at != due => return None,
@@ -230,8 +230,7 @@ fn try_each<'a, P: Purpose>(arms: &mut [Arm<'a>], biased: bool) -> Result<P::Got
     } else if count <= 16 {
         Some(permutation(count))
     } else {
-        let rng = Rng::new(rng::shared());
-        (1..count).rev().for_each(|last| arms.swap(last, rng.below(last + 1)));
+        shuffle(arms);
         None
     };
     let mut due = None;
@@ -267,15 +266,30 @@ fn permutation(count: usize) -> u64 {
     order
 }
 
+#[cold]
+fn shuffle(arms: &mut [Arm<'_>]) {
+    let rng = Rng::new(rng::shared());
+    (1..arms.len()).rev().for_each(|last| arms.swap(last, rng.below(last + 1)));
+}
+
+/// Puts the arms in the order of their locks. Arms of one channel are met in the order in which they are linked, so that
+/// is a random one too, or the given one.
+fn into_lock_order(arms: &mut [Arm<'_>], biased: bool) {
+    arms.sort_unstable_by_key(Arm::address);
+    for run in arms.chunk_by_mut(|a, b| a.address() == b.address()).filter(|run| run.len() > 1) {
+        if biased { run.sort_unstable_by_key(|arm| arm.index) } else { shuffle(run) }
+    }
+}
+
 /// Looks at all arms, which are in the order of their locks, while nothing changes. If none is ready, links them all
 /// for the waiter, if there is one.
-fn at_once<'a, P: Purpose>(arms: &[Arm<'a>], waiter: Option<Waiter>) -> Option<P::Got<'a>> {
+fn at_once<'a, P: Purpose>(arms: &[Arm<'a>], waiter: Option<Waiter>, biased: bool) -> Option<P::Got<'a>> {
     let guards = Guards::lock(arms);
     let mut wakeups = Vec::new();
     let got = loop {
-        // Only what became ready since step 1, so hardly ever more than one; then a biased select takes the first.
+        // Only what became ready since step 1, so hardly ever more than one channel; then a biased select takes the first.
         let ready = (0..arms.len()).filter(|&at| guards.with(at, |channel| channel.is_ready(arms[at].side)));
-        let Some(at) = ready.min_by_key(|&at| arms[at].index) else { break None };
+        let Some(at) = ready.min_by_key(|&at| if biased { arms[at].index } else { at }) else { break None };
         // A peer that waits can time out under our hands. It is in the line no longer then: look again.
         let mut wakeup = None;
         if let Some(got) = guards.with(at, |channel| P::look(&arms[at], channel, &mut wakeup)) {
@@ -336,8 +350,12 @@ impl Drop for Guards<'_, '_> {
 /// Step 3. How the wait ended, and with what.
 #[cold]
 #[inline(never)]
-fn wait<'a, P: Purpose>(arms: &mut [Arm<'a>], deadline: Option<Instant>) -> (Option<P::Got<'a>>, Outcome) {
-    arms.sort_unstable_by_key(Arm::address);
+fn wait<'a, P: Purpose>(
+    arms: &mut [Arm<'a>],
+    deadline: Option<Instant>,
+    biased: bool,
+) -> (Option<P::Got<'a>>, Outcome) {
+    into_lock_order(arms, biased);
     for arm in arms.iter_mut() {
         arm.node.take();
     }
@@ -346,7 +364,7 @@ fn wait<'a, P: Purpose>(arms: &mut [Arm<'a>], deadline: Option<Instant>) -> (Opt
     let mut got = None;
     let frame = park::Frame::default();
     let waited = park::park(&frame, Reason::Select, deadline, |waiter| {
-        got = at_once::<P>(arms, Some(waiter));
+        got = at_once::<P>(arms, Some(waiter), biased);
         got.is_none()
     });
     for arm in arms {

@@ -26,7 +26,10 @@
 //! * **A message moved to or from one who has left.** The bits are copied before the claim, under the lock, which a
 //!   waiter that wasn't claimed must take before it leaves its frame. They become the message when the claim succeeds.
 //! * **A message overtakes.** Whoever waits to receive does so because no message is available, and whoever waits to send
-//!   because there is no room (the invariants of [`State`]); a pop lets the oldest sender in under the same lock.
+//!   because there is no room (the invariants of [`State`]); a pop lets the oldest sender in under the same lock. But
+//!   messages that are claimed may still be in the queue, and it isn't said which of them is whose. So a message
+//!   that goes from place to place goes past an empty queue only: else the receiver gets the front, and the message goes
+//!   behind. Otherwise a receiver that got the second message by its place could find the first one in the queue later.
 //! * **Two selects choose each other twice, or one chooses itself.** A select looks at its channels and links its nodes
 //!   under all of their locks; see [`selector`](super::selector).
 //! * **A grant is lost with its owner.** It is a number: whoever drops an operation, a future or a task's frame gives
@@ -247,12 +250,21 @@ impl<T> State<T> {
         if self.disconnected {
             return Err(Refused::Disconnected);
         }
-        // SAFETY: the caller's.
+        // If there is a queue, a receiver that waits gets its front, and the message goes behind.
+        let front = if self.receivers.is_empty() { None } else { self.queue.front() };
+        // SAFETY: the caller's; and the front holds a message, and is discounted if it was moved.
         unsafe {
-            if let Some((taken, peer)) = self.hand_over(message) {
-                if !taken {
-                    self.push_from(message);
-                    self.claimed += 1;
+            if let Some((taken, peer)) = self.hand_over(front.unwrap_or(message)) {
+                match (taken, front) {
+                    (true, None) => {}
+                    (true, Some(_)) => {
+                        self.queue.count_popped();
+                        self.push_from(message);
+                    }
+                    (false, _) => {
+                        self.push_from(message);
+                        self.claimed += 1;
+                    }
                 }
                 return Ok(Wakes { peer: Some(peer), others: None });
             }
@@ -283,7 +295,14 @@ impl<T> State<T> {
             && let Some((moved, peer)) = unsafe { self.take_sender(place, Note::Promised(self.promises.upcoming())) }
         {
             let wakes = Wakes { peer: Some(peer), others: None };
-            return if moved { Found::Message(wakes) } else { Found::Promise(self.promises.open(None), wakes) };
+            if !moved {
+                return Found::Promise(self.promises.open(None), wakes);
+            }
+            if self.queue.len() > 0 {
+                // SAFETY: a message was moved there.
+                unsafe { place.write(self.in_turn(place.read())) };
+            }
+            return Found::Message(wakes);
         }
         if let Some(due) = self.take_due() {
             // SAFETY: the caller's.
@@ -291,6 +310,12 @@ impl<T> State<T> {
             return Found::Message(Wakes::NONE);
         }
         if self.disconnected { Found::Disconnected } else { Found::Nothing }
+    }
+
+    /// Takes a message's place in the order of them all: puts it behind the queue, and returns the front.
+    fn in_turn(&mut self, message: T) -> T {
+        self.queue.push(message);
+        self.queue.pop().expect("it isn't empty")
     }
 
     /// Moves a message from a place into the queue.
@@ -437,7 +462,10 @@ impl<T> State<T> {
     }
 
     /// Sends what was promised.
-    pub(super) fn send_promised(&mut self, ticket: Ticket, message: T) -> Result<Wakes, T> {
+    pub(super) fn send_promised(&mut self, ticket: Ticket, mut message: T) -> Result<Wakes, T> {
+        if self.queue.len() > 0 && self.promises.is_awaited(ticket) {
+            message = self.in_turn(message);
+        }
         match self.promises.fulfil(ticket, message) {
             Ok(peer) => Ok(Wakes { peer, others: take_all(&mut self.settlers) }),
             Err(message) if self.disconnected => Err(message),

@@ -345,7 +345,8 @@ impl Worker {
     }
 
     /// The next in turn for one that yields, which goes behind it: not the slot first, or two tasks that wake each
-    /// other and yield would starve the queue.
+    /// other and yield would starve the queue. Nor the queue alone, or two that yield would starve the slot: whoever is
+    /// there takes its place in the queue.
     #[inline]
     fn next_for_yield(&self) -> Option<NonNull<Header>> {
         let shared = self.shared();
@@ -359,7 +360,12 @@ impl Worker {
         }
         self.hand_offs.set(0);
         match self.queue.pop() {
-            Some(Runnable(task)) => Some(task),
+            Some(Runnable(task)) => {
+                if let Some(woken) = shared.slot.take() {
+                    self.queue.push(Runnable(woken));
+                }
+                Some(task)
+            }
             None => shared.slot.take().or_else(|| self.look_elsewhere()),
         }
     }
