@@ -87,7 +87,7 @@ pub use crate::{select, select_biased};
 #[doc(hidden)]
 pub mod __select {
     pub use super::select::{select, select_timeout, try_select};
-    pub use super::selector::Arm;
+    pub use super::selector::{Arm, place};
     // By the words of the grammar.
     pub use super::{Receiver as recv, Sender as send};
 }

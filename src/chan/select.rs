@@ -76,12 +76,12 @@ impl<'a> Select<'a> {
 
     /// Adds a send, and returns its index. Indices count up from 0 and are never reused.
     pub fn send<T>(&mut self, s: &'a Sender<T>) -> usize {
-        self.add(|index| Arm::send(s, index))
+        self.add(|index| Arm::send(s, &(), index))
     }
 
     /// Adds a receive, and returns its index. Indices count up from 0 and are never reused.
     pub fn recv<T>(&mut self, r: &'a Receiver<T>) -> usize {
-        self.add(|index| Arm::recv(r, index))
+        self.add(|index| Arm::recv_later(r, index))
     }
 
     fn add(&mut self, arm: impl FnOnce(usize) -> Arm<'a>) -> usize {
@@ -330,14 +330,16 @@ impl<'a> SelectedOperation<'a> {
     #[track_caller]
     pub fn recv<T>(mut self, r: &Receiver<T>) -> Result<T, RecvError> {
         let chosen = self.complete(r);
-        r.shared().complete_receive(chosen.token).ok_or(RecvError)
+        // SAFETY: they were chosen together, by an arm that was made of this receiver.
+        unsafe { r.shared().complete_receive(chosen.token, chosen.place.cast()).ok_or(RecvError) }
     }
 }
 
 impl Drop for SelectedOperation<'_> {
     fn drop(&mut self) {
-        if let Some(Chosen { lock, side, token, .. }) = self.chosen.take() {
-            let wakes = lock.lock().abandon(side, token);
+        if let Some(Chosen { lock, side, token, place, .. }) = self.chosen.take() {
+            // SAFETY: they were chosen together.
+            let wakes = unsafe { lock.lock().abandon(side, token, place) };
             wakes.fire();
             assert!(std::thread::panicking(), "a `SelectedOperation` was dropped before it was completed");
         }

@@ -133,7 +133,7 @@ impl Worker {
     /// Watches the other workers, and steals from the first one, from a random one on, where that is worth it.
     fn steal(&self) -> Option<NonNull<Header>> {
         let workers = &self.scheduler.workers;
-        let first = self.rng.below(workers.len());
+        let first = self.context.rng.below(workers.len());
         let victims = || (first..workers.len()).chain(0..first).filter(|&victim| victim != self.index());
         let has_work = |victim: usize| !workers[victim].stealer.is_empty() || !workers[victim].slot.peek().is_null();
         // The first few that have work are enough: the others are looked at the next time.
