@@ -18,7 +18,7 @@
 use super::receiver::Receiver;
 use super::sender::Sender;
 use super::shared::{Patience, earlier};
-use super::state::{Line, Note, Selectable, Side, Slot, Token, Wakes};
+use super::state::{Line, Note, Selectable, Side, Sign, Slot, Token, Wakes};
 use crate::cancel;
 use crate::control::Outcome;
 use crate::current;
@@ -36,6 +36,8 @@ use std::time::Instant;
 #[doc(hidden)]
 pub struct Arm<'a> {
     lock: &'a Lock<dyn Selectable + 'a>,
+    /// A receive's.
+    sign: Option<&'a Sign>,
     side: Side,
     index: usize,
     /// The handle that the operation must be completed with.
@@ -68,31 +70,33 @@ impl<'a> Arm<'a> {
     /// A send.
     #[inline]
     pub fn send<T>(sender: &'a Sender<T>, (): &'a (), index: usize) -> Arm<'a> {
-        Arm::new(sender.shared().untyped(), Side::Send, index, (&raw const *sender).cast(), ptr::null_mut())
+        Arm::new(sender.shared().untyped(), None, Side::Send, index, (&raw const *sender).cast())
     }
 
     /// A receive.
     #[inline]
     pub fn recv<T>(receiver: &'a Receiver<T>, place: &'a Place<T>, index: usize) -> Arm<'a> {
-        let handle = (&raw const *receiver).cast();
-        Arm::new(receiver.shared().untyped(), Side::Receive, index, handle, place.0.get().cast())
+        Arm { place: place.0.get().cast(), ..Arm::recv_later(receiver, index) }
     }
 
     /// A receive that has no place for its message yet.
+    #[inline]
     pub(super) fn recv_later<T>(receiver: &'a Receiver<T>, index: usize) -> Arm<'a> {
         let handle = (&raw const *receiver).cast();
-        Arm::new(receiver.shared().untyped(), Side::Receive, index, handle, ptr::null_mut())
+        let shared = receiver.shared();
+        Arm::new(shared.untyped(), Some(&shared.sign), Side::Receive, index, handle)
     }
 
     #[inline]
     fn new(
         lock: &'a Lock<dyn Selectable + 'a>,
+        sign: Option<&'a Sign>,
         side: Side,
         index: usize,
         handle: *const (),
-        place: *mut (),
     ) -> Arm<'a> {
-        Arm { lock, side, index, handle, place, node: UnsafeCell::new(MaybeUninit::uninit()) }
+        let node = UnsafeCell::new(MaybeUninit::uninit());
+        Arm { lock, sign, side, index, handle, place: ptr::null_mut(), node }
     }
 
     pub(super) fn index(&self) -> usize {
@@ -108,7 +112,7 @@ impl<'a> Arm<'a> {
 impl Clone for Arm<'_> {
     /// The operation, in no queue, and with no place: that is lent to one.
     fn clone(&self) -> Self {
-        Arm::new(self.lock, self.side, self.index, self.handle, ptr::null_mut())
+        Arm::new(self.lock, self.sign, self.side, self.index, self.handle)
     }
 }
 
@@ -266,6 +270,9 @@ fn try_each<'a, P: Purpose>(arms: &mut [Arm<'a>], biased: bool) -> Option<P::Got
     };
     for at in 0..count {
         let arm = &arms[order.map_or(at, |order| order as usize >> (4 * at) & 15)];
+        if arm.sign.is_some_and(Sign::is_up) {
+            continue;
+        }
         let mut channel = arm.lock.lock();
         if let Some((got, wakes)) = P::look(arm, &mut *channel) {
             drop(channel);

@@ -3,7 +3,7 @@
 use super::error::{RecvTimeoutError, SendError};
 use super::promise::{Collected, Ticket};
 use super::source::Source;
-use super::state::{Found, Line, Note, Refused, Selectable, Side, Slot, State, Token, Wakes, fire_all};
+use super::state::{Found, Line, Note, Refused, Selectable, Side, Sign, Slot, State, Token, Wakes, fire_all};
 use crate::cancel;
 use crate::control::Outcome;
 use crate::lock::{Guard, Lock};
@@ -55,6 +55,7 @@ pub(super) enum Unsent {
 /// have any. The last handle of a side disconnects; the last side frees.
 pub(super) struct Shared<T> {
     state: Lock<State<T>>,
+    pub(super) sign: Sign,
     pub(super) kind: Kind,
     senders: AtomicUsize,
     receivers: AtomicUsize,
@@ -73,14 +74,20 @@ impl<T> Shared<T> {
             Kind::Unbounded => usize::MAX,
             Kind::Timed | Kind::Never => 0,
         };
-        let shared = Shared {
-            state: Lock::new(State::new(capacity, source)),
-            kind,
-            senders: AtomicUsize::new(1),
-            receivers: AtomicUsize::new(1),
-            sides: AtomicUsize::new(sides),
-        };
-        NonNull::from(Box::leak(Box::new(shared)))
+        let shared = NonNull::from(Box::leak(Box::<Shared<T>>::new_uninit())).cast::<Shared<T>>();
+        // SAFETY: it is allocated, and ours. The sign is in it, beside the state, and goes with it.
+        unsafe {
+            let sign = NonNull::new_unchecked(&raw mut (*shared.as_ptr()).sign);
+            shared.write(Shared {
+                state: Lock::new(State::new(capacity, source, sign)),
+                sign: Sign::new(),
+                kind,
+                senders: AtomicUsize::new(1),
+                receivers: AtomicUsize::new(1),
+                sides: AtomicUsize::new(sides),
+            });
+        }
+        shared
     }
 
     fn handles(&self, side: Side) -> &AtomicUsize {
