@@ -336,7 +336,17 @@ impl<'a> SelectedOperation<'a> {
 }
 
 impl Drop for SelectedOperation<'_> {
+    #[inline]
     fn drop(&mut self) {
+        if self.chosen.is_some() {
+            self.give_back();
+        }
+    }
+}
+
+impl SelectedOperation<'_> {
+    #[cold]
+    fn give_back(&mut self) {
         if let Some(Chosen { lock, side, token, place, .. }) = self.chosen.take() {
             // SAFETY: they were chosen together.
             let wakes = unsafe { lock.lock().abandon(side, token, place) };

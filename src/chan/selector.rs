@@ -1,9 +1,11 @@
 //! How `select` chooses one of several operations: the engine below [`Select`](super::Select) and `select!`.
 //!
-//! 1. *Try.* Each arm in turn, in random or in the given order, under the lock of its channel alone. The first that is
-//!    ready is chosen: what it needs is reserved (see [`state`](super::state)).
-//! 2. *Look at one instant.* If none was ready, the locks of all channels are taken together, in the order of their
-//!    addresses (so two selects can't deadlock). A select that may not wait then knows that at this instant no arm
+//! 1. *Try.* Each arm in turn, in random or in the given order, under the lock of its channel alone; but those whose
+//!    [`Sign`] says that there is nothing to receive are passed by. The first that is ready is chosen: its message is moved
+//!    into its [`Place`] if it has one, or else what it needs is reserved (see [`state`](super::state)).
+//! 2. *Look at one instant.* If none was ready, the locks of all channels are taken together: any that are free in any
+//!    order, since that waits for nobody; but if one isn't, all are let go and then waited for in the order of
+//!    their addresses, so two selects can't deadlock. A select that may not wait then knows that at this instant no arm
 //!    was ready: it doesn't take its `default` because a message moved from one arm's channel to another's
 //!    between two looks. One that may wait links a node for every arm before it lets go. So while it is linked anywhere
 //!    it is linked everywhere, it never meets itself (a send and a receive on one channel in one select), and
@@ -12,8 +14,17 @@
 //!    there; the other arms were not touched. A select that watches a timed channel wakes when that is due, and
 //!    begins again.
 //!
-//! The steps of 1 could be left out, and were at first; but then a select on a channel that all tasks share (a `done`
-//! that is never ready but once) would take that one lock even where another arm is ready.
+//! # A place for each type
+//! The arms are of one type, whatever their channels carry: they know their channels as `dyn Selectable`, and their
+//! places as untyped pointers. [`Arm::recv`] takes both of one type, and a [`Chosen`] is completed only with the
+//! handle that its arm was made of, which knows the type again.
+//!
+//! # Tried and rejected
+//! * Step 1 left out. A select on a channel that all tasks share (a `done` that is never ready but once) then takes
+//!   that one lock even where another arm is ready.
+//! * Step 1 without the signs: a lock round for each arm that has nothing. These were a third of the rounds of a select
+//!   that waits, and most of those of one that needn't.
+//! * The locks always in their order. To sort the arms, which are large, cost more than to take the locks.
 
 use super::receiver::Receiver;
 use super::sender::Sender;
@@ -101,6 +112,12 @@ impl<'a> Arm<'a> {
 
     pub(super) fn index(&self) -> usize {
         self.index
+    }
+
+    /// Whether it is worth to look under the lock. If not, and the lock is held already, it isn't ready.
+    #[inline]
+    fn may_be_ready(&self) -> bool {
+        !self.sign.is_some_and(Sign::is_up)
     }
 
     #[inline]
@@ -257,46 +274,44 @@ fn run<'a, P: Purpose>(arms: &mut [Arm<'a>], mut patience: Patience, biased: boo
 /// Step 1, in the order given or in a random one.
 #[inline]
 fn try_each<'a, P: Purpose>(arms: &mut [Arm<'a>], biased: bool) -> Option<P::Got<'a>> {
-    let count = arms.len();
-    let order = if biased {
+    if biased {
         arms.sort_unstable_by_key(|arm| arm.index);
-        None
-    } else if count <= 16 {
-        Some(permutation(count))
+    } else if arms.len() <= u64::BITS as usize {
+        let maybe = arms.iter().enumerate().filter(|(_, arm)| arm.may_be_ready());
+        let mut maybe = maybe.fold(0, |set, (at, _)| set | 1_u64 << at);
+        while maybe != 0 {
+            let at = any_of(maybe);
+            maybe &= !(1 << at);
+            let got = try_one::<P>(&arms[at]);
+            if got.is_some() {
+                return got;
+            }
+        }
+        return None;
     } else {
         let rng = Rng::new(current::random());
-        (1..count).rev().for_each(|last| arms.swap(last, rng.below(last + 1)));
-        None
-    };
-    for at in 0..count {
-        let arm = &arms[order.map_or(at, |order| order as usize >> (4 * at) & 15)];
-        if arm.sign.is_some_and(Sign::is_up) {
-            continue;
-        }
-        let mut channel = arm.lock.lock();
-        if let Some((got, wakes)) = P::look(arm, &mut *channel) {
-            drop(channel);
-            wakes.fire();
-            return Some(got);
-        }
+        (1..arms.len()).rev().for_each(|last| arms.swap(last, rng.below(last + 1)));
     }
-    None
+    arms.iter().filter(|arm| arm.may_be_ready()).find_map(try_one::<P>)
 }
 
-/// A random order of up to 16 arms, four bits each: to move the arms themselves would cost more than to try them.
+fn try_one<'a, P: Purpose>(arm: &Arm<'a>) -> Option<P::Got<'a>> {
+    let mut channel = arm.lock.lock();
+    let (got, wakes) = P::look(arm, &mut *channel)?;
+    drop(channel);
+    wakes.fire();
+    Some(got)
+}
+
+/// A random one of the bits that are set; there is one.
 #[inline]
-fn permutation(count: usize) -> u64 {
-    let mut order = 0xfedc_ba98_7654_3210_u64;
-    let mut random = current::random();
-    for last in (1..count).rev() {
-        // The product's upper half is below `last + 1`, and its lower half is what randomness is left.
-        let product = u128::from(random) * (last as u128 + 1);
-        random = product as u64;
-        let pick = (product >> 64) as usize;
-        let both = (order >> (4 * last) ^ order >> (4 * pick)) & 15;
-        order ^= both << (4 * last) | both << (4 * pick);
+fn any_of(mut bits: u64) -> usize {
+    if !bits.is_power_of_two() {
+        for _ in 0..Rng::new(current::random()).below(bits.count_ones() as usize) {
+            bits &= bits - 1;
+        }
     }
-    order
+    bits.trailing_zeros() as usize
 }
 
 /// The locks of all arms' channels, held, with their guards forgotten. Arms of one channel are neighbours.
@@ -340,7 +355,8 @@ impl<'a, 'b> Held<'a, 'b> {
     #[inline]
     fn look<P: Purpose>(&self) -> Option<(P::Got<'a>, Wakes)> {
         loop {
-            let ready = self.0.iter().filter(|arm| self.with(arm, |channel| channel.is_ready(arm.side)));
+            let maybe = self.0.iter().filter(|arm| arm.may_be_ready());
+            let ready = maybe.filter(|arm| self.with(arm, |channel| channel.is_ready(arm.side)));
             let arm = ready.min_by_key(|arm| arm.index)?;
             // A peer that waits can time out under our hands. It is in the line no longer then: look again.
             let got = self.with(arm, |channel| P::look(arm, channel));
@@ -353,7 +369,8 @@ impl<'a, 'b> Held<'a, 'b> {
     /// When the first timed channel is due.
     #[inline]
     fn due(&self) -> Option<Instant> {
-        self.0.iter().fold(None, |due, arm| earlier(due, self.with(arm, |channel| channel.due())))
+        let timed = self.0.iter().filter(|arm| arm.may_be_ready());
+        timed.fold(None, |due, arm| earlier(due, self.with(arm, |channel| channel.due())))
     }
 
     /// Links all arms for the waiter, and lets go.

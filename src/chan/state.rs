@@ -109,7 +109,6 @@ impl Slot {
     pub(super) unsafe fn at<T>(place: *mut T) -> Slot {
         Slot { place: place.cast(), note: Note::Waiting }
     }
-
 }
 
 /// An operation that `select` has chosen, and what completes it.
@@ -269,10 +268,7 @@ impl<T> State<T> {
     /// Whether a send concerns nobody but the queue.
     #[inline]
     pub(super) fn sends_quietly(&self) -> bool {
-        self.has_room()
-            && self.receivers.is_empty()
-            && self.observers.is_empty()
-            && !(self.disconnected | self.bare)
+        self.has_room() && self.receivers.is_empty() && self.observers.is_empty() && !(self.disconnected | self.bare)
     }
 
     #[inline]
