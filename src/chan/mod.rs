@@ -67,6 +67,8 @@ mod selector;
 mod sender;
 #[allow(unsafe_code)]
 mod shared;
+#[allow(unsafe_code)]
+mod sign;
 mod source;
 #[allow(unsafe_code)]
 mod state;

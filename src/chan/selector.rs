@@ -29,7 +29,8 @@
 use super::receiver::Receiver;
 use super::sender::Sender;
 use super::shared::{Patience, earlier};
-use super::state::{Line, Note, Selectable, Side, Sign, Slot, Token, Wakes};
+use super::sign::Sign;
+use super::state::{Line, Note, Selectable, Side, Slot, Token, Wakes};
 use crate::cancel;
 use crate::control::Outcome;
 use crate::current;

@@ -2,8 +2,9 @@
 
 use super::error::{RecvTimeoutError, SendError};
 use super::promise::{Collected, Ticket};
+use super::sign::{Keeper, Sign};
 use super::source::Source;
-use super::state::{Found, Line, Note, Refused, Selectable, Side, Sign, Slot, State, Token, Wakes, fire_all};
+use super::state::{Found, Line, Note, Refused, Selectable, Side, Slot, State, Token, Wakes, fire_all};
 use crate::cancel;
 use crate::control::Outcome;
 use crate::lock::{Guard, Lock};
@@ -75,9 +76,9 @@ impl<T> Shared<T> {
             Kind::Timed | Kind::Never => 0,
         };
         let shared = NonNull::from(Box::leak(Box::<Shared<T>>::new_uninit())).cast::<Shared<T>>();
-        // SAFETY: it is allocated, and ours. The sign is in it, beside the state, and goes with it.
+        // SAFETY: it is allocated, and ours. The sign is in it, beside the state, and they go together.
         unsafe {
-            let sign = NonNull::new_unchecked(&raw mut (*shared.as_ptr()).sign);
+            let sign = Keeper::new(NonNull::new_unchecked(&raw mut (*shared.as_ptr()).sign));
             shared.write(Shared {
                 state: Lock::new(State::new(capacity, source, sign)),
                 sign: Sign::new(),

@@ -2,8 +2,8 @@
 //!
 //! There is one structure for all channels: a queue of messages, a capacity, a line of those who wait to send and a line
 //! of those who wait to receive. Bounded, unbounded, without a buffer: these are values of the capacity. Nothing is
-//! atomic but the lock, so an operation that need not wait costs one lock round, and each transition can be read as if
-//! it were alone in the world. No function here waits, wakes anybody, runs code of the user's or drops a message: those who
+//! atomic but the lock (and a hint beside it, the [sign](super::sign)), so an operation that need not wait costs one lock
+//! round, and each transition can be read as if it were alone in the world. No function here waits, wakes anybody, runs code of the user's or drops a message: those who
 //! were claimed are returned as [`Wakes`], to be fired once the lock is free.
 //!
 //! # Who waits, and what for
@@ -40,11 +40,10 @@
 
 use super::fifo::Fifo;
 use super::promise::{Promises, Ticket};
+use super::sign::Keeper;
 use super::source::Source;
 use crate::park;
-use crate::primitive::{AtomicBool, Ordering};
 use crate::wait::{Node, WaitQueue, Wakeup};
-use std::ptr::NonNull;
 use std::time::Instant;
 
 /// The two things one can do with a channel.
@@ -179,7 +178,7 @@ pub(super) enum Found {
 /// # Invariants
 /// * The first `claimed` messages of the queue belong to those who were granted one. The others are *available*.
 /// * `reserved` slots of the capacity belong to those who were granted room.
-/// * While the [`Sign`] is up, no message is available, nobody waits to send, and the channel isn't disconnected.
+/// * While the [sign](super::sign) is up, no message is available, nobody waits to send, and the channel isn't disconnected.
 /// * Whoever waits to receive and can be claimed, waits because no message is available; whoever waits to send, because
 ///   there is no room. (On a channel with capacity, that is. One without has never room, and both lines are never
 ///   claimable at once, but for the arms of one `select`.)
@@ -193,46 +192,14 @@ pub(super) struct State<T> {
     senders: WaitQueue<Slot>,
     observers: WaitQueue<Slot>,
     disconnected: bool,
-    /// What the sign says.
-    bare: bool,
-    sign: NonNull<Sign>,
+    sign: Keeper,
     settlers: WaitQueue<Slot>,
     pub(super) promises: Promises<T>,
     source: Option<Box<Source<T>>>,
 }
 
-// SAFETY: the sign is shared, and atomic; all else may be sent.
-unsafe impl<T: Send> Send for State<T> {}
-
-/// Says that a channel is *bare*: a receive would wait. It stands beside the lock, so that a select that tries one arm after
-/// the other passes by those that have nothing for it, without taking their locks.
-///
-/// It is written under the lock. Only a select takes the trouble to put it up, when it has looked and seen that nothing
-/// is left. Whoever changes that takes it down, in the same step; a channel that no select looks at pays for this with
-/// a test. One that reads it without the lock may be late, as if it had looked a moment earlier.
-pub(super) struct Sign(AtomicBool);
-
-impl Sign {
-    pub(super) fn new() -> Sign {
-        Sign(AtomicBool::new(false))
-    }
-
-    #[inline]
-    pub(super) fn is_up(&self) -> bool {
-        // Relaxed: what there is to receive is looked for under the lock.
-        self.0.load(Ordering::Relaxed)
-    }
-
-    fn set(&self, up: bool) {
-        // Relaxed: as above.
-        self.0.store(up, Ordering::Relaxed);
-    }
-}
-
 impl<T> State<T> {
-    /// # Safety
-    /// The sign is there as long as the state is used.
-    pub(super) unsafe fn new(capacity: usize, source: Option<Source<T>>, sign: NonNull<Sign>) -> State<T> {
+    pub(super) fn new(capacity: usize, source: Option<Source<T>>, sign: Keeper) -> State<T> {
         State {
             queue: Fifo::new(),
             capacity,
@@ -242,7 +209,6 @@ impl<T> State<T> {
             senders: WaitQueue::new(),
             observers: WaitQueue::new(),
             disconnected: false,
-            bare: false,
             sign,
             settlers: WaitQueue::new(),
             promises: Promises::new(),
@@ -268,7 +234,10 @@ impl<T> State<T> {
     /// Whether a send concerns nobody but the queue.
     #[inline]
     pub(super) fn sends_quietly(&self) -> bool {
-        self.has_room() && self.receivers.is_empty() && self.observers.is_empty() && !(self.disconnected | self.bare)
+        self.has_room()
+            && self.receivers.is_empty()
+            && self.observers.is_empty()
+            && !(self.disconnected | self.sign.is_up())
     }
 
     #[inline]
@@ -276,23 +245,11 @@ impl<T> State<T> {
         self.queue.push(message);
     }
 
-    /// A receive may find something from now on.
-    #[inline]
-    fn take_sign_down(&mut self) {
-        if self.bare {
-            self.bare = false;
-            // SAFETY: the caller of `new` keeps it.
-            unsafe { self.sign.as_ref() }.set(false);
-        }
-    }
-
     /// Puts the sign up if a receive would wait. Not where the clock could change that.
     fn put_sign_up(&mut self) {
         let is_bare = !self.has_message() && self.senders.is_empty() && !self.disconnected && self.source.is_none();
-        if is_bare && !self.bare {
-            self.bare = true;
-            // SAFETY: as in `take_sign_down`.
-            unsafe { self.sign.as_ref() }.set(true);
+        if is_bare {
+            self.sign.put_up();
         }
     }
 
@@ -367,7 +324,7 @@ impl<T> State<T> {
             self.queue.vacant().copy_from_nonoverlapping(message, 1);
             self.queue.count_pushed();
         }
-        self.take_sign_down();
+        self.sign.take_down();
     }
 
     /// Claims a receiver. The message is moved from `message` to the receiver's place; one that has no place is granted a
@@ -474,7 +431,7 @@ impl<T> State<T> {
     /// Restores the invariants about those who wait, after a reservation was used or given back.
     #[inline]
     fn settle(&mut self) -> Wakes {
-        self.take_sign_down();
+        self.sign.take_down();
         let peer = self.feed().or_else(|| self.admit());
         let mut others = self.notify();
         if peer.is_some() {
@@ -535,7 +492,7 @@ impl<T> State<T> {
     /// Disconnects the channel, and takes the messages out if it was the receivers that went.
     pub(super) fn disconnect(&mut self, gone: Side) -> (Wakes, Option<Fifo<T>>) {
         self.disconnected = true;
-        self.take_sign_down();
+        self.sign.take_down();
         let line = match gone {
             Side::Send => &mut self.receivers,
             Side::Receive => &mut self.senders,
@@ -714,7 +671,7 @@ impl<T> Selectable for State<T> {
         // SAFETY: the caller's.
         unsafe { self.line(line).push_back(node) };
         if line == Line::Senders {
-            self.take_sign_down();
+            self.sign.take_down();
         }
         if let Line::Senders | Line::Receivers = line { self.notify() } else { None }
     }
