@@ -6,7 +6,7 @@
 //! # Protocol
 //! Everything that writes the sign holds the lock, and knows by [`Keeper::is_up`] what it says. Only a select takes the
 //! trouble to put it up, once it has looked and seen that nothing is left; whoever changes that takes it down in the
-//! same step. So a channel that no select looks at pays for its sign with a test.
+//! same step. A channel that no select looks at pays nothing for its sign.
 //!
 //! # The race, and why it does no harm
 //! Who reads the sign without the lock may be late: it is as if it had looked at the channel a moment earlier. A select that
@@ -56,21 +56,7 @@ impl Keeper {
         self.up
     }
 
-    #[inline]
-    pub(super) fn put_up(&mut self) {
-        if !self.up {
-            self.set(true);
-        }
-    }
-
-    #[inline]
-    pub(super) fn take_down(&mut self) {
-        if self.up {
-            self.set(false);
-        }
-    }
-
-    fn set(&mut self, up: bool) {
+    pub(super) fn set(&mut self, up: bool) {
         self.up = up;
         // Relaxed: as in `Sign::is_up`.
         // SAFETY: the caller of `new` keeps it.

@@ -186,6 +186,9 @@ pub(super) struct State<T> {
     queue: Fifo<T>,
     /// `usize::MAX` if unbounded.
     capacity: usize,
+    /// The capacity; or 0 while a send concerns others than the queue, since the channel is disconnected or its sign is
+    /// up. One comparison then tells a plain send all of that.
+    quiet: usize,
     claimed: usize,
     reserved: usize,
     receivers: WaitQueue<Slot>,
@@ -203,6 +206,7 @@ impl<T> State<T> {
         State {
             queue: Fifo::new(),
             capacity,
+            quiet: capacity,
             claimed: 0,
             reserved: 0,
             receivers: WaitQueue::new(),
@@ -234,10 +238,7 @@ impl<T> State<T> {
     /// Whether a send concerns nobody but the queue.
     #[inline]
     pub(super) fn sends_quietly(&self) -> bool {
-        self.has_room()
-            && self.receivers.is_empty()
-            && self.observers.is_empty()
-            && !(self.disconnected | self.sign.is_up())
+        self.queue.len() + self.reserved < self.quiet && self.receivers.is_empty() && self.observers.is_empty()
     }
 
     #[inline]
@@ -248,8 +249,18 @@ impl<T> State<T> {
     /// Puts the sign up if a receive would wait. Not where the clock could change that.
     fn put_sign_up(&mut self) {
         let is_bare = !self.has_message() && self.senders.is_empty() && !self.disconnected && self.source.is_none();
-        if is_bare {
-            self.sign.put_up();
+        if is_bare && !self.sign.is_up() {
+            self.sign.set(true);
+            self.quiet = 0;
+        }
+    }
+
+    /// A receive may find something from now on.
+    #[inline]
+    fn take_sign_down(&mut self) {
+        if self.sign.is_up() {
+            self.sign.set(false);
+            self.quiet = self.capacity;
         }
     }
 
@@ -324,7 +335,7 @@ impl<T> State<T> {
             self.queue.vacant().copy_from_nonoverlapping(message, 1);
             self.queue.count_pushed();
         }
-        self.sign.take_down();
+        self.take_sign_down();
     }
 
     /// Claims a receiver. The message is moved from `message` to the receiver's place; one that has no place is granted a
@@ -431,7 +442,7 @@ impl<T> State<T> {
     /// Restores the invariants about those who wait, after a reservation was used or given back.
     #[inline]
     fn settle(&mut self) -> Wakes {
-        self.sign.take_down();
+        self.take_sign_down();
         let peer = self.feed().or_else(|| self.admit());
         let mut others = self.notify();
         if peer.is_some() {
@@ -491,8 +502,9 @@ impl<T> State<T> {
 
     /// Disconnects the channel, and takes the messages out if it was the receivers that went.
     pub(super) fn disconnect(&mut self, gone: Side) -> (Wakes, Option<Fifo<T>>) {
+        self.take_sign_down();
         self.disconnected = true;
-        self.sign.take_down();
+        self.quiet = 0;
         let line = match gone {
             Side::Send => &mut self.receivers,
             Side::Receive => &mut self.senders,
@@ -671,7 +683,7 @@ impl<T> Selectable for State<T> {
         // SAFETY: the caller's.
         unsafe { self.line(line).push_back(node) };
         if line == Line::Senders {
-            self.sign.take_down();
+            self.take_sign_down();
         }
         if let Line::Senders | Line::Receivers = line { self.notify() } else { None }
     }
