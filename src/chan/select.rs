@@ -47,7 +47,8 @@ pub struct Select<'a> {
 }
 
 // SAFETY: the pointers in an arm are to channels, which are behind locks, and (inside of a call only) to the nodes of the
-// arms themselves. A select moves messages about in memory, but only a handle, which is `Send` if `T` is, takes one out.
+// arms themselves; they have no places. A select moves messages about in memory, but only a handle, which is `Send` if
+// `T` is, takes one out.
 unsafe impl Send for Select<'_> {}
 // SAFETY: as above; and what takes `&self` doesn't look at the channels.
 unsafe impl Sync for Select<'_> {}
