@@ -8,6 +8,7 @@
 //! The slot is null, or points to a [`Context`] that lives until the slot is cleared by the same thread.
 
 use crate::control::{Context, Header};
+use crate::rng;
 use std::cell::Cell;
 use std::num::NonZeroUsize;
 use std::ptr::{self, NonNull};
@@ -20,6 +21,16 @@ thread_local! {
 #[inline(never)]
 pub(crate) fn context() -> *const Context {
     CONTEXT.with(Cell::get)
+}
+
+/// A number of this kernel thread's generator.
+pub(crate) fn random() -> u64 {
+    let context = context();
+    if context.is_null() {
+        return rng::shared();
+    }
+    // SAFETY: the invariant of this file.
+    unsafe { (*context).rng.next() }
 }
 
 /// A number that no other task or thread has while this one lives: for a task, whichever thread runs it, the address

@@ -52,6 +52,23 @@ impl<T: ?Sized> Lock<T> {
         self.guard()
     }
 
+    /// Locks if that needs no wait.
+    #[inline]
+    pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
+        // Acquire: as in `lock`.
+        let locked = self.held.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed);
+        locked.is_ok().then(|| self.guard())
+    }
+
+    /// The guard that was forgotten.
+    ///
+    /// # Safety
+    /// The caller has locked, and forgot the guard, or will forget this one. It uses only one guard at a time.
+    #[inline]
+    pub(crate) unsafe fn reclaim(&self) -> Guard<'_, T> {
+        Guard { lock: self }
+    }
+
     #[inline]
     fn guard(&self) -> Guard<'_, T> {
         // A write access for loom's race detector, which then checks the orderings above.

@@ -2,6 +2,7 @@
 
 use super::blocks::Blocks;
 use super::{Epoch, Header};
+use crate::rng::Rng;
 use std::cell::Cell;
 use std::ptr::NonNull;
 use std::time::Instant;
@@ -23,6 +24,7 @@ pub(crate) struct Context {
     pub(crate) task: Cell<Option<NonNull<Header>>>,
     /// Free memory for tasks.
     pub(crate) blocks: Blocks,
+    pub(crate) rng: Rng,
 }
 
 /// A scheduler of tasks.

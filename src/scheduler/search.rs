@@ -165,7 +165,7 @@ impl Worker {
     /// Watches the other workers, and steals from the first one, from a random one on, where that is worth it.
     fn steal(&self) -> Option<NonNull<Header>> {
         let workers = &self.scheduler.workers;
-        let first = self.rng.below(workers.len());
+        let first = self.context.rng.below(workers.len());
         let victims = || (first..workers.len()).chain(0..first).filter(|&victim| victim != self.index());
         let long = |&victim: &usize| workers[victim].stealer.len() >= LONG_QUEUE;
         if let Some(stolen) = victims().filter(long).find_map(|victim| self.steal_from(&workers[victim])) {

@@ -65,7 +65,6 @@ pub(super) struct Worker {
     pub(super) scheduler: Arc<Scheduler>,
     index: usize,
     queue: Deque<Runnable>,
-    pub(super) rng: Rng,
     turn: Cell<u32>,
     /// Hand-offs through the next slot since the queue had its turn.
     hand_offs: Cell<u32>,
@@ -99,10 +98,14 @@ fn worker<'a>() -> &'a Worker {
 /// A worker's kernel thread.
 pub(super) fn main(scheduler: Arc<Scheduler>, index: usize, queue: Deque<Runnable>) {
     let worker = Worker {
-        context: Context { host: Arc::as_ptr(&scheduler).cast(), task: Cell::new(None), blocks: Blocks::new() },
+        context: Context {
+            host: Arc::as_ptr(&scheduler).cast(),
+            task: Cell::new(None),
+            blocks: Blocks::new(),
+            rng: Rng::new(scheduler.seed.wrapping_add(index as u64)),
+        },
         index,
         queue,
-        rng: Rng::new(scheduler.seed.wrapping_add(index as u64)),
         turn: Cell::new(0),
         hand_offs: Cell::new(0),
         left: Cell::new(None),
