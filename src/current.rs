@@ -8,6 +8,7 @@
 //! Each pointer in the slot is null, or leads to something that lives until it is replaced by the same thread.
 
 use crate::control::{Context, Header, Participant, ThreadParker};
+use crate::rng;
 use std::cell::Cell;
 use std::num::NonZeroUsize;
 use std::ptr::{self, NonNull};
@@ -27,6 +28,16 @@ thread_local! {
 #[inline(never)]
 pub(crate) fn context() -> *const Context {
     SLOT.with(|slot| slot.context.get())
+}
+
+/// A number of this kernel thread's generator.
+pub(crate) fn random() -> u64 {
+    let context = context();
+    if context.is_null() {
+        return rng::shared();
+    }
+    // SAFETY: the invariant of this file.
+    unsafe { (*context).rng.next() }
 }
 
 /// A number that no other task or thread has while this one lives: for a task, whichever thread runs it, the address

@@ -195,8 +195,8 @@ pub(crate) unsafe fn new_task<F: FnOnce() -> T, T>(
     unsafe { place.write(cell) };
     let task = place.cast::<Header>();
     // SAFETY: the second of the two references.
-    let handle = JoinHandle { task: Some(unsafe { TaskRef::from_raw(task) }), polled: None, result: PhantomData };
-    (task, handle)
+    let reference = unsafe { TaskRef::from_raw(task) };
+    (task, JoinHandle { task: reference, polled: None, taken: false, result: PhantomData })
 }
 
 fn joint(task: &TaskRef) -> &Joint {
@@ -240,39 +240,45 @@ pub(crate) fn unpark(task: &TaskRef) {
 /// assert_eq!(handle.join().unwrap(), 42);
 /// ```
 pub struct JoinHandle<T> {
-    /// `None` once the result was taken.
-    task: Option<TaskRef>,
-    polled: Option<Box<Polled>>,
+    task: TaskRef,
+    /// The wait of the last poll, if it was left pending. The handle owns it, but others point to it, so it isn't a `Box`.
+    polled: Option<NonNull<Polled>>,
+    /// The result has been given out by `poll`.
+    taken: bool,
     result: PhantomData<T>,
 }
 
-// SAFETY: what it gives access to is the result, a `T` that it moves between threads.
+// SAFETY: what it gives access to is the result, a `T` that it moves between threads; a wait has no thread.
 unsafe impl<T: Send> Send for JoinHandle<T> {}
-// SAFETY: a shared handle gives no access to the result.
+// SAFETY: a shared handle gives no access to the result, nor to the wait.
 unsafe impl<T> Sync for JoinHandle<T> {}
 impl<T> panic::UnwindSafe for JoinHandle<T> {}
 impl<T> panic::RefUnwindSafe for JoinHandle<T> {}
 impl<T> Unpin for JoinHandle<T> {}
 
 impl<T> JoinHandle<T> {
-    fn task_ref(&self) -> &TaskRef {
-        self.task.as_ref().expect("the result has not been taken")
-    }
-
     /// Waits for the task to end, and returns its result, or the payload of its panic.
+    ///
+    /// A task that its runtime gave up never ends: where
+    /// [`Runtime::shutdown_timeout`](crate::runtime::Runtime::shutdown_timeout) returned `false`, a join of a task that had
+    /// not ended by then waits for ever.
     ///
     /// # Errors
     /// The payload the task panicked with; a [`Cancelled`](crate::cancel::Cancelled) if it was cancelled.
+    ///
+    /// # Panics
+    /// If the handle was polled as a future until it was ready: then it has given the result out.
     pub fn join(mut self) -> std::thread::Result<T> {
         // There is one joiner: a wait left over from a poll would be woken in place of this one.
         self.withdraw();
+        assert!(!self.taken, "a task is joined whose handle was polled until it was ready: its result has been taken");
         self.wait();
         self.take_result()
     }
 
     /// Waits for the end, and leaves the result where it is.
     pub(crate) fn wait(&self) {
-        let joint = joint(self.task_ref());
+        let joint = joint(&self.task);
         let meeting = joint.meeting.lock();
         if meeting.finished {
             return;
@@ -285,32 +291,36 @@ impl<T> JoinHandle<T> {
 
     /// Takes the wait of the last poll back, if it was left pending.
     fn withdraw(&mut self) {
-        if let Some(polled) = self.polled.take()
-            && let Some(node) = &polled.node
-        {
-            // SAFETY: it was pushed to this queue. After that nobody touches it.
-            unsafe { joint(self.task_ref()).meeting.lock().joiner.remove(node) };
+        if let Some(polled) = self.polled.take() {
+            // SAFETY: `poll` made it of a box; its node is in this queue or in none, and then nobody else points to it.
+            unsafe {
+                let node = polled.as_ref().node.as_ref().expect("set by `poll`");
+                joint(&self.task).meeting.lock().joiner.remove(node);
+                drop(Box::from_raw(polled.as_ptr()));
+            }
         }
     }
 
+    /// The task is finished, and its result was not taken.
     fn take_result(&mut self) -> std::thread::Result<T> {
-        let task = self.task.take().expect("the result is taken once");
+        debug_assert!(!self.taken);
+        self.taken = true;
         let mut result = mem::MaybeUninit::<std::thread::Result<T>>::uninit();
-        // SAFETY: the task is finished, its result is a `T`, and this is the one handle to it.
+        // SAFETY: the task is finished, its result is a `T`, and this is the one handle to it, which does this once.
         unsafe {
-            task.take_result(result.as_mut_ptr().cast());
+            self.task.take_result(result.as_mut_ptr().cast());
             result.assume_init()
         }
     }
 
     /// Whether the task has ended: then [`join`](JoinHandle::join) won't wait.
     pub fn is_finished(&self) -> bool {
-        joint(self.task_ref()).meeting.lock().finished
+        joint(&self.task).meeting.lock().finished
     }
 
     /// The task itself: to unpark it, to learn its id and its name.
     pub fn task(&self) -> Task {
-        Task(self.task_ref().clone())
+        Task(self.task.clone())
     }
 
     /// Asks the task to end: it unwinds from the wait it is in, or from the next one it begins, running its destructors.
@@ -327,7 +337,7 @@ impl<T> JoinHandle<T> {
     /// assert!(handle.join().unwrap_err().is::<Cancelled>());
     /// ```
     pub fn cancel(&self) {
-        let task = self.task_ref();
+        let task = &self.task;
         if task.cancel() {
             // SAFETY: it was parked, so it is unfinished; the claim made it ours.
             unsafe { task.host() }.make_runnable(task.as_ptr());
@@ -338,35 +348,32 @@ impl<T> JoinHandle<T> {
 impl<T> Drop for JoinHandle<T> {
     fn drop(&mut self) {
         self.withdraw();
-        let Some(task) = &self.task else { return };
-        let mut meeting = joint(task).meeting.lock();
+        if self.taken {
+            return;
+        }
+        let mut meeting = joint(&self.task).meeting.lock();
         meeting.detached = true;
         let finished = meeting.finished;
         drop(meeting);
         if finished {
-            let task = task.clone();
-            joint(&task).unseen(self.take_result());
+            let result = self.take_result();
+            joint(&self.task).unseen(result);
         }
     }
 }
 
 impl<T> fmt::Debug for JoinHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JoinHandle").field("task", &self.task.as_ref().map(|task| task.id())).finish_non_exhaustive()
+        f.debug_struct("JoinHandle").field("task", &self.task.id()).finish_non_exhaustive()
     }
 }
 
-/// The wait of a handle that is polled as a future: boxed, so that the handle itself may move.
+/// The wait of a handle that is polled as a future: allocated, so that the handle itself may move.
 struct Polled {
     parker: FutureParker,
     /// Set once the parker is where it stays.
     node: Option<Node<()>>,
 }
-
-// SAFETY: the node is used under the meeting's lock; the parker is made for sharing.
-unsafe impl Send for Polled {}
-// SAFETY: as above.
-unsafe impl Sync for Polled {}
 
 impl<T> Future for JoinHandle<T> {
     type Output = std::thread::Result<T>;
@@ -374,23 +381,29 @@ impl<T> Future for JoinHandle<T> {
     /// # Panics
     /// When it is polled again after it was ready.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        assert!(!self.taken, "a join handle is polled again after it was ready");
         // A wait serves one poll: the next one begins anew, with the waker it brings.
         self.withdraw();
         let state = State::new();
         let epoch = state.arm(true);
-        let mut polled =
-            Box::new(Polled { parker: FutureParker { state, waker: Lock::new(Some(cx.waker().clone())) }, node: None });
-        let waiter = Waiter::future(&polled.parker, epoch);
-        let node = polled.node.insert(Node::new(waiter, ()));
-        let mut meeting = joint(self.task_ref()).meeting.lock();
+        let parker = FutureParker { state, waker: Lock::new(Some(cx.waker().clone())) };
+        let polled = NonNull::from(Box::leak(Box::new(Polled { parker, node: None })));
+        // SAFETY: nobody else knows of it yet. From here on there are only shared references, until `withdraw` frees it.
+        let node = unsafe {
+            let waiter = Waiter::future(&(*polled.as_ptr()).parker, epoch);
+            (*polled.as_ptr()).node = Some(Node::new(waiter, ()));
+            (*polled.as_ptr()).node.as_ref().expect("just set")
+        };
+        self.polled = Some(polled);
+        let mut meeting = joint(&self.task).meeting.lock();
         if meeting.finished {
             drop(meeting);
+            self.withdraw();
             return Poll::Ready(self.take_result());
         }
-        // SAFETY: the box stays where it is until `withdraw`, which every way out of here comes to.
+        // SAFETY: it stays where it is until `withdraw`, which every way out of here comes to.
         unsafe { meeting.joiner.push_back(node) };
         drop(meeting);
-        self.polled = Some(polled);
         Poll::Pending
     }
 }

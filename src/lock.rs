@@ -1,4 +1,4 @@
-//! A lock for sections of a few instructions: the queue of a channel, a list of waiters, a heap of timers.
+//! A lock for sections of a few instructions: the queue of a channel, a list of waiters, a worker's timers.
 //!
 //! It spins, because the section it guards is always shorter than the trip to the kernel: no user code runs inside
 //! one (no `Drop`, no `Clone`, no waker), nothing in it blocks, and it is never held across a context switch. One
@@ -50,6 +50,23 @@ impl<T: ?Sized> Lock<T> {
             self.lock_contended();
         }
         self.guard()
+    }
+
+    /// Locks if that needs no wait.
+    #[inline]
+    pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
+        // Acquire: as in `lock`.
+        let locked = self.held.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed);
+        locked.is_ok().then(|| self.guard())
+    }
+
+    /// The guard that was forgotten.
+    ///
+    /// # Safety
+    /// The caller has locked, and forgot the guard, or will forget this one. It uses only one guard at a time.
+    #[inline]
+    pub(crate) unsafe fn reclaim(&self) -> Guard<'_, T> {
+        Guard { lock: self }
     }
 
     #[inline]

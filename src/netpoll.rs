@@ -49,7 +49,8 @@
 //!
 //! mio rounds a timeout up to a millisecond. So [`Wait::Until`] sets an [`Alarm`], a timer descriptor in the same set.
 //! It is set only if nothing earlier is: a deadline that keeps moving away, as time-outs do, costs one system call each
-//! time the alarm rings, not one each poll.
+//! time the alarm rings, not one each poll. And it is set only if nothing is ready: an alarm costs an interrupt and an
+//! event besides the call, and a busy server's workers, of which each would only nap, find work in nearly every poll.
 //!
 //! # Tried and rejected
 //!
@@ -248,15 +249,21 @@ impl Driver<'_> {
     pub(crate) fn poll(&mut self, wait: Wait, woken: &mut Vec<Wakeup>) -> io::Result<()> {
         let Poller { poll, events, alarm } = &mut *self.poller;
         let sleep = if wait == Wait::Now { None } else { Sleep::begin(&self.netpoll.sleep) };
-        if let (Wait::Until(deadline), Some(_)) = (wait, &sleep) {
-            alarm.set(deadline)?;
+        let to_be_set = match wait {
+            Wait::Until(deadline) if sleep.is_some() && !alarm.rings_by(deadline) => Some(deadline),
+            _ => None,
+        };
+        // Something may be ready already, and then no alarm is needed. Without sources it isn't worth asking.
+        let asks_first = to_be_set.is_some() && self.netpoll.has_sources();
+        if sleep.is_none() || asks_first {
+            collect(poll, events, Some(Duration::ZERO))?;
         }
-        let timeout = if sleep.is_some() { None } else { Some(Duration::ZERO) };
-        while let Err(error) = poll.poll(events, timeout) {
-            // After a signal: go on waiting. The alarm is set for an absolute time.
-            if error.kind() != io::ErrorKind::Interrupted {
-                return Err(error);
+        let has_found = asks_first && !events.is_empty();
+        if sleep.is_some() && !has_found {
+            if let Some(deadline) = to_be_set {
+                alarm.set(deadline)?;
             }
+            collect(poll, events, None)?;
         }
         drop(sleep);
         for event in events.iter() {
@@ -273,6 +280,17 @@ impl Driver<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// Takes from the kernel what has happened, for which it waits no longer than `timeout`.
+fn collect(poll: &mut Poll, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+    loop {
+        match poll.poll(events, timeout) {
+            // After a signal: go on waiting. The alarm is set for an absolute time.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
     }
 }
 

@@ -1,7 +1,10 @@
 //! Sending and receiving: order, capacity, limits of time, disconnection, errors, iterators.
 
+#[path = "common/chan.rs"]
+mod chan;
 mod common;
 
+use chan::{channel, meets_receiver, meets_sender};
 use common::{elapsed_at_least, everywhere, ms, until};
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,28 +13,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 use throng::chan::{
-    Receiver, RecvError, RecvTimeoutError, Select, SendError, SendTimeoutError, Sender, TryRecvError, TrySendError,
-    bounded, unbounded,
+    Receiver, RecvError, RecvTimeoutError, SendError, SendTimeoutError, Sender, TryRecvError, TrySendError, bounded,
+    unbounded,
 };
 
 const CAPACITIES: [Option<usize>; 5] = [Some(0), Some(1), Some(3), Some(100), None];
-
-fn channel<T>(capacity: Option<usize>) -> (Sender<T>, Receiver<T>) {
-    capacity.map_or_else(unbounded, bounded)
-}
-
-/// Whether somebody waits at the other end of a channel without a buffer.
-fn meets_sender<T>(r: &Receiver<T>) -> bool {
-    let mut select = Select::new();
-    select.recv(r);
-    select.try_ready().is_ok()
-}
-
-fn meets_receiver<T>(s: &Sender<T>) -> bool {
-    let mut select = Select::new();
-    select.send(s);
-    select.try_ready().is_ok()
-}
 
 #[test]
 fn messages_come_in_their_order() {

@@ -1,18 +1,17 @@
 //! Many senders and receivers: nothing is lost, nothing comes twice, nobody sleeps for ever.
 
+#[path = "common/chan.rs"]
+mod chan;
 mod common;
 
+use chan::channel;
 use common::{Dropped, WORKERS, runtime, scaled, with_workers};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
-use throng::chan::{Receiver, Select, SendTimeoutError, Sender, after, bounded, select, unbounded};
+use throng::chan::{Select, SendTimeoutError, after, bounded, select};
 
 const CAPACITIES: [Option<usize>; 4] = [Some(0), Some(1), Some(50), None];
-
-fn channel<T>(capacity: Option<usize>) -> (Sender<T>, Receiver<T>) {
-    capacity.map_or_else(unbounded, bounded)
-}
 
 /// `peers` senders of `each` messages, and as many receivers; the messages of each sender come in their order to each
 /// receiver.

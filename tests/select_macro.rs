@@ -10,6 +10,7 @@ use common::{everywhere, message, ms, until};
 use std::cell::Cell;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 use throng::chan::{
     self, Receiver, RecvError, Select, SendError, Sender, TryRecvError, after, bounded, never, unbounded,
@@ -524,4 +525,58 @@ fn default_means_that_no_arm_was_ready_at_one_instant() {
             r1.try_iter().chain(r2.try_iter()).for_each(drop);
         }
     });
+}
+
+/// Whether a message comes while the select waits or was there before, from a queue or from a sender's hands: it is
+/// moved once, into the place of its own type.
+#[test]
+fn messages_of_all_types_arrive_once() {
+    const EACH: usize = 300;
+    let alive = Arc::new(());
+    for capacity in [0, 1, 4] {
+        let (small, numbers) = bounded::<u8>(capacity);
+        let (large, arrays) = bounded::<([usize; 40], Arc<()>)>(capacity);
+        let (boxed, strings) = bounded::<Box<(String, Arc<()>)>>(capacity);
+        for _ in 0..2 {
+            let (small, large, boxed) = (small.clone(), large.clone(), boxed.clone());
+            let (one, other) = (alive.clone(), alive.clone());
+            throng::spawn(move || (0..EACH).for_each(|i| small.send(i as u8).unwrap()));
+            throng::spawn(move || (0..EACH).for_each(|i| large.send(([i; 40], one.clone())).unwrap()));
+            throng::spawn(move || {
+                (0..EACH).for_each(|i| boxed.send(Box::new((i.to_string(), other.clone()))).unwrap())
+            });
+        }
+        drop((small, large, boxed));
+        let select_all = move || {
+            let (mut sums, mut open) = ([0; 3], 3);
+            let (mut numbers, mut arrays, mut strings) = (numbers, arrays, strings);
+            while open > 0 {
+                select! {
+                    recv(numbers) -> msg => match msg {
+                        Ok(_) => sums[0] += 1,
+                        Err(_) => (numbers, open) = (never(), open - 1),
+                    },
+                    recv(arrays) -> msg => match msg {
+                        Ok((array, _)) => {
+                            assert!(array.iter().all(|&i| i == array[0]));
+                            sums[1] += array[0];
+                        }
+                        Err(_) => (arrays, open) = (never(), open - 1),
+                    },
+                    recv(strings) -> msg => match msg {
+                        Ok(text) => sums[2] += text.0.parse::<usize>().unwrap(),
+                        Err(_) => (strings, open) = (never(), open - 1),
+                    },
+                }
+            }
+            (sums, (numbers, arrays, strings))
+        };
+        // Two selects share the channels, one in a task and one in this thread; between them they do all.
+        let task = throng::spawn(select_all.clone());
+        let (mine, _here) = select_all();
+        let (others, _there) = task.join().unwrap();
+        let sum = 2 * (0..EACH).sum::<usize>();
+        assert_eq!([0, 1, 2].map(|at| mine[at] + others[at]), [2 * EACH, sum, sum]);
+    }
+    until(|| Arc::strong_count(&alive) == 1);
 }

@@ -86,6 +86,18 @@ fn polling_after_the_end_is_a_panic() {
 }
 
 #[test]
+fn a_handle_that_gave_the_result_out_still_knows_the_task() {
+    let mut handle = throng::spawn(|| task::current().id());
+    let id = block_on(&mut handle).expect("no panic");
+    assert_eq!(handle.task().id(), id);
+    assert!(handle.is_finished());
+    handle.cancel();
+    handle.task().unpark();
+    let joined = catch_unwind(AssertUnwindSafe(|| handle.join()));
+    assert!(message(&*joined.unwrap_err()).contains("has been taken"));
+}
+
+#[test]
 fn a_polled_handle_may_move_be_joined_or_dropped() {
     let own = runtime(1);
     let (woken, waker) = counting();

@@ -68,12 +68,9 @@ impl Wait {
         *self.parker.waker.lock() = Some(cx.waker().clone());
         let epoch = self.parker.state.arm(true);
         self.line = line;
+        let waiter = Waiter::future(&self.parker, epoch);
         // SAFETY: the caller's.
-        unsafe {
-            let node = self.node.insert(Node::new(Waiter::future(&self.parker, epoch), Slot::at(place)));
-            state.line(line).push_back(node);
-        }
-        let observers = state.notify();
+        let observers = unsafe { state.link(line, self.node.insert(Node::new(waiter, Slot::at(place)))) };
         drop(state);
         if let Some(observers) = observers {
             fire_all(observers);
@@ -86,7 +83,7 @@ impl Wait {
         let mut state = shared.lock();
         // SAFETY: it was pushed to this line, whose lock is held.
         let note = unsafe {
-            state.line(self.line).remove(node);
+            state.unlink(self.line, node);
             node.payload().note
         };
         drop(state);

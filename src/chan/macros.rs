@@ -6,7 +6,8 @@
 //! ```text
 //! match (&channel0, &channel1,) {          // evaluated once; temporaries live until the arm's body has ended
 //!     (var0, var1,) => {
-//!         let oper = select(&mut [Arm::recv(var0, 0), Arm::send(var1, 1)]);
+//!         let places = (place::recv(var0), place::send(var1));
+//!         let oper = select(&mut [Arm::recv(var0, &places.0, 0), Arm::send(var1, &places.1, 1)]);
 //!         match oper.index() {
 //!             0 => { let pattern = oper.recv(var0); body }
 //!             1 => { let pattern = oper.send(var1, message); body }
@@ -16,7 +17,8 @@
 //! ```
 //!
 //! There is no loop and no closure around a body, so `break`, `continue`, `return` and `?` in it mean what they say; and
-//! nothing borrows the channels any more when it begins.
+//! nothing borrows the channels any more when it begins. A place is where the message of a receive goes; nothing of the
+//! user's runs between the choice and the `recv` that takes it from there.
 
 /// Waits for several channel operations, and carries out the one that can be first.
 ///
@@ -206,9 +208,10 @@ macro_rules! __select {
             ($($var,)*) => {
                 // The channel itself, of whatever dereferences to it.
                 $(let $var: &$crate::chan::__select::$kind<_> = $var;)*
+                let _places = ($($crate::chan::__select::place::$kind($var),)*);
                 $crate::__select!(
                     @choose $biased oper
-                    [$($crate::chan::__select::Arm::$kind($var, $i),)*]
+                    [$($crate::chan::__select::Arm::$kind($var, &_places.$i, $i),)*]
                     [$($default)*]
                     {
                         #[allow(clippy::match_single_binding)]

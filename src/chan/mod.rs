@@ -67,6 +67,8 @@ mod selector;
 mod sender;
 #[allow(unsafe_code)]
 mod shared;
+#[allow(unsafe_code)]
+mod sign;
 mod source;
 #[allow(unsafe_code)]
 mod state;
@@ -88,7 +90,7 @@ pub use crate::{select, select_biased};
 #[doc(hidden)]
 pub mod __select {
     pub use super::select::{select, select_timeout, try_select};
-    pub use super::selector::Arm;
+    pub use super::selector::{Arm, place};
     // By the words of the grammar.
     pub use super::{Receiver as recv, Sender as send};
 }

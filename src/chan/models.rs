@@ -1,4 +1,4 @@
-//! Every interleaving of a disconnection with a send and a receive, and of a hand-over; run under loom.
+//! Every interleaving of a disconnection with a send and a receive, of a hand-over, and of a select; run under loom.
 
 use super::{Receiver, Sender, bounded};
 use loom::thread;
@@ -59,4 +59,24 @@ fn room_is_not_missed() {
         assert_eq!((receiver.recv(), receiver.recv()), (Ok(1), Ok(2)));
         sending.join().unwrap();
     });
+}
+
+/// A select passes by a channel that has nothing for it. What comes then must not be missed, whether it finds the select
+/// before, while or after it looks or links; nor may what is left after a message was taken. (Biased, since
+/// loom's executions must not depend on chance.)
+#[test]
+fn a_select_misses_nothing() {
+    for capacity in [0, 2] {
+        model(move || {
+            let ((sender, receiver), (_quiet, never)) = (pair(capacity), pair(capacity));
+            let sending = thread::spawn(move || (1..=2).for_each(|message| sender.send(message).unwrap()));
+            for expected in [Ok(1), Ok(2), Err(super::RecvError)] {
+                crate::select_biased! {
+                    recv(never) -> _ => unreachable!(),
+                    recv(receiver) -> message => assert_eq!(message, expected),
+                }
+            }
+            sending.join().unwrap();
+        });
+    }
 }

@@ -3,7 +3,8 @@
 //! `select!` evaluates the message of a send only once it has chosen that send. On a channel without a buffer this means
 //! that sender and receiver have found each other, and can't turn back, before the message exists. The two hold
 //! a *ticket* then. The sender redeems it with the message, or voids it if the evaluation panics; the receiver collects.
-//! Each ticket belongs to one pair, so nobody waits for the evaluation of a message but the one who was promised it.
+//! Each ticket belongs to one pair, so nobody waits for the evaluation of a message but the one who was promised it. (If
+//! messages that others have claimed are in the queue by then, it gets the oldest of these, and they the new one.)
 //!
 //! ```text
 //!                fulfil               collect
@@ -70,6 +71,11 @@ impl<T> Promises<T> {
 
     fn find(&self, ticket: Ticket) -> usize {
         self.open.iter().position(|promise| promise.ticket == ticket).expect("a ticket is good until it is collected")
+    }
+
+    /// Whether the receiver is still there.
+    pub(super) fn is_awaited(&self, ticket: Ticket) -> bool {
+        !matches!(self.open[self.find(ticket)].stage, Stage::Forsaken)
     }
 
     /// The sender has the message. Returns whom to wake; the message if the receiver has gone.

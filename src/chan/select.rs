@@ -47,7 +47,8 @@ pub struct Select<'a> {
 }
 
 // SAFETY: the pointers in an arm are to channels, which are behind locks, and (inside of a call only) to the nodes of the
-// arms themselves. A select moves messages about in memory, but only a handle, which is `Send` if `T` is, takes one out.
+// arms themselves; they have no places. A select moves messages about in memory, but only a handle, which is `Send` if
+// `T` is, takes one out.
 unsafe impl Send for Select<'_> {}
 // SAFETY: as above; and what takes `&self` doesn't look at the channels.
 unsafe impl Sync for Select<'_> {}
@@ -76,12 +77,12 @@ impl<'a> Select<'a> {
 
     /// Adds a send, and returns its index. Indices count up from 0 and are never reused.
     pub fn send<T>(&mut self, s: &'a Sender<T>) -> usize {
-        self.add(|index| Arm::send(s, index))
+        self.add(|index| Arm::send(s, &(), index))
     }
 
     /// Adds a receive, and returns its index. Indices count up from 0 and are never reused.
     pub fn recv<T>(&mut self, r: &'a Receiver<T>) -> usize {
-        self.add(|index| Arm::recv(r, index))
+        self.add(|index| Arm::recv_later(r, index))
     }
 
     fn add(&mut self, arm: impl FnOnce(usize) -> Arm<'a>) -> usize {
@@ -330,14 +331,26 @@ impl<'a> SelectedOperation<'a> {
     #[track_caller]
     pub fn recv<T>(mut self, r: &Receiver<T>) -> Result<T, RecvError> {
         let chosen = self.complete(r);
-        r.shared().complete_receive(chosen.token).ok_or(RecvError)
+        // SAFETY: they were chosen together, by an arm that was made of this receiver.
+        unsafe { r.shared().complete_receive(chosen.token, chosen.place.cast()).ok_or(RecvError) }
     }
 }
 
 impl Drop for SelectedOperation<'_> {
+    #[inline]
     fn drop(&mut self) {
-        if let Some(Chosen { lock, side, token, .. }) = self.chosen.take() {
-            let wakes = lock.lock().abandon(side, token);
+        if self.chosen.is_some() {
+            self.give_back();
+        }
+    }
+}
+
+impl SelectedOperation<'_> {
+    #[cold]
+    fn give_back(&mut self) {
+        if let Some(Chosen { lock, side, token, place, .. }) = self.chosen.take() {
+            // SAFETY: they were chosen together.
+            let wakes = unsafe { lock.lock().abandon(side, token, place) };
             wakes.fire();
             assert!(std::thread::panicking(), "a `SelectedOperation` was dropped before it was completed");
         }

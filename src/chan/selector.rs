@@ -1,9 +1,11 @@
 //! How `select` chooses one of several operations: the engine below [`Select`](super::Select) and `select!`.
 //!
-//! 1. *Try.* Each arm in turn, in random or in the given order, under the lock of its channel alone. The first that is
-//!    ready is chosen: what it needs is reserved (see [`state`](super::state)).
-//! 2. *Look at one instant.* If none was ready, the locks of all channels are taken together, in the order of their
-//!    addresses (so two selects can't deadlock). A select that may not wait then knows that at this instant no arm
+//! 1. *Try.* Each arm in turn, in random or in the given order, under the lock of its channel alone; but those whose
+//!    [`Sign`] says that there is nothing to receive are passed by. The first that is ready is chosen: its message is moved
+//!    into its [`Place`] if it has one, or else what it needs is reserved (see [`state`](super::state)).
+//! 2. *Look at one instant.* If none was ready, the locks of all channels are taken together: any that are free in any
+//!    order, since that waits for nobody; but if one isn't, all are let go and then waited for in the order of
+//!    their addresses, so two selects can't deadlock. A select that may not wait then knows that at this instant no arm
 //!    was ready: it doesn't take its `default` because a message moved from one arm's channel to another's
 //!    between two looks. One that may wait links a node for every arm before it lets go. So while it is linked anywhere
 //!    it is linked everywhere, it never meets itself (a send and a receive on one channel in one select), and
@@ -12,87 +14,123 @@
 //!    there; the other arms were not touched. A select that watches a timed channel wakes when that is due, and
 //!    begins again.
 //!
-//! The steps of 1 could be left out, and were at first; but then a select on a channel that all tasks share (a `done`
-//! that is never ready but once) would take that one lock even where another arm is ready.
+//! # A place for each type
+//! The arms are of one type, whatever their channels carry: they know their channels as `dyn Selectable`, and their
+//! places as untyped pointers. [`Arm::recv`] takes both of one type, and a [`Chosen`] is completed only with the
+//! handle that its arm was made of, which knows the type again.
+//!
+//! # Tried and rejected
+//! * Step 1 left out. A select on a channel that all tasks share (a `done` that is never ready but once) then takes
+//!   that one lock even where another arm is ready.
+//! * Step 1 without the signs: a lock round for each arm that has nothing. These were a third of the rounds of a select
+//!   that waits, and most of those of one that needn't.
+//! * The locks always in their order. To sort the arms, which are large, cost more than to take the locks.
 
 use super::receiver::Receiver;
 use super::sender::Sender;
 use super::shared::{Patience, earlier};
-use super::state::{Line, Note, Selectable, Side, Slot, Token};
+use super::sign::Sign;
+use super::state::{Line, Note, Selectable, Side, Slot, Token, Wakes};
 use crate::control::Outcome;
+use crate::current;
 use crate::interrupt;
-use crate::lock::{Guard, Lock};
+use crate::lock::Lock;
 use crate::park::{self, Reason};
-use crate::rng::{self, Rng};
-use crate::wait::{Node, Waiter, Wakeup};
-use std::cell::{Cell, OnceCell};
+use crate::rng::Rng;
+use crate::wait::{Node, Waiter};
+use std::cell::UnsafeCell;
 use std::fmt;
-use std::mem::ManuallyDrop;
+use std::mem::{ManuallyDrop, MaybeUninit};
+use std::ptr;
 use std::time::Instant;
 
 /// One operation of a select, and its place in the queues of its channel.
 #[doc(hidden)]
 pub struct Arm<'a> {
     lock: &'a Lock<dyn Selectable + 'a>,
+    /// A receive's.
+    sign: Option<&'a Sign>,
     side: Side,
     index: usize,
     /// The handle that the operation must be completed with.
     handle: *const (),
-    /// The channel's lock, while the select looks at all of them together. `ManuallyDrop`, since a select may outlive
-    /// its channels as long as it isn't used: an arm must not have drop glue.
-    guard: Cell<Option<ManuallyDrop<Guard<'a, dyn Selectable + 'a>>>>,
-    node: OnceCell<Node<Slot>>,
+    /// Where its message goes; null if it must be reserved instead.
+    place: *mut (),
+    /// Of the last wait.
+    node: UnsafeCell<MaybeUninit<Node<Slot>>>,
+}
+
+/// Where the message of a receive goes. The receive that is completed takes it from there.
+#[doc(hidden)]
+pub struct Place<T>(UnsafeCell<MaybeUninit<T>>);
+
+/// The places of arms, by the words of the grammar.
+#[doc(hidden)]
+pub mod place {
+    use super::{MaybeUninit, Place, Receiver, Sender, UnsafeCell};
+
+    #[inline]
+    pub fn recv<T>(_: &Receiver<T>) -> Place<T> {
+        Place(UnsafeCell::new(MaybeUninit::uninit()))
+    }
+
+    #[inline]
+    pub fn send<T>(_: &Sender<T>) {}
 }
 
 impl<'a> Arm<'a> {
     /// A send.
     #[inline]
-    pub fn send<T>(sender: &'a Sender<T>, index: usize) -> Arm<'a> {
-        Arm::new(sender.shared().untyped(), Side::Send, index, (&raw const *sender).cast())
+    pub fn send<T>(sender: &'a Sender<T>, (): &'a (), index: usize) -> Arm<'a> {
+        Arm::new(sender.shared().untyped(), None, Side::Send, index, (&raw const *sender).cast())
     }
 
     /// A receive.
     #[inline]
-    pub fn recv<T>(receiver: &'a Receiver<T>, index: usize) -> Arm<'a> {
-        Arm::new(receiver.shared().untyped(), Side::Receive, index, (&raw const *receiver).cast())
+    pub fn recv<T>(receiver: &'a Receiver<T>, place: &'a Place<T>, index: usize) -> Arm<'a> {
+        Arm { place: place.0.get().cast(), ..Arm::recv_later(receiver, index) }
+    }
+
+    /// A receive that has no place for its message yet.
+    #[inline]
+    pub(super) fn recv_later<T>(receiver: &'a Receiver<T>, index: usize) -> Arm<'a> {
+        let handle = (&raw const *receiver).cast();
+        let shared = receiver.shared();
+        Arm::new(shared.untyped(), Some(&shared.sign), Side::Receive, index, handle)
     }
 
     #[inline]
-    fn new(lock: &'a Lock<dyn Selectable + 'a>, side: Side, index: usize, handle: *const ()) -> Arm<'a> {
-        Arm { lock, side, index, handle, guard: Cell::new(None), node: OnceCell::new() }
+    fn new(
+        lock: &'a Lock<dyn Selectable + 'a>,
+        sign: Option<&'a Sign>,
+        side: Side,
+        index: usize,
+        handle: *const (),
+    ) -> Arm<'a> {
+        let node = UnsafeCell::new(MaybeUninit::uninit());
+        Arm { lock, sign, side, index, handle, place: ptr::null_mut(), node }
     }
 
     pub(super) fn index(&self) -> usize {
         self.index
     }
 
-    /// Links the arm, under its channel's lock.
-    fn link(&self, channel: &mut (dyn Selectable + 'a), line: Line, waiter: Waiter) {
-        let node = self.node.get_or_init(|| Node::new(waiter, Slot::nowhere()));
-        // SAFETY: `wait`, which shares the arms before it links them, unlinks them all before it gives them back.
-        unsafe { channel.line(line).push_back(node) }
+    /// Whether it is worth to look under the lock. If not, and the lock is held already, it isn't ready.
+    #[inline]
+    fn may_be_ready(&self) -> bool {
+        !self.sign.is_some_and(Sign::is_up)
     }
 
-    /// Unlinks the arm if it was linked, and reads its note.
-    fn unlink(&self, line: Line) -> Option<Note> {
-        let node = self.node.get()?;
-        let mut channel = self.lock.lock();
-        // SAFETY: it was pushed to this line, whose lock is held.
-        unsafe {
-            channel.line(line).remove(node);
-            Some(node.payload().note)
-        }
-    }
-
+    #[inline]
     fn address(&self) -> *const () {
         (&raw const *self.lock).cast()
     }
 }
 
 impl Clone for Arm<'_> {
-    /// The operation, in no queue.
+    /// The operation, in no queue, and with no place: that is lent to one.
     fn clone(&self) -> Self {
-        Arm::new(self.lock, self.side, self.index, self.handle)
+        Arm::new(self.lock, self.sign, self.side, self.index, self.handle)
     }
 }
 
@@ -102,18 +140,27 @@ impl fmt::Debug for Arm<'_> {
     }
 }
 
+impl<T> fmt::Debug for Place<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad("Place { .. }")
+    }
+}
+
 /// An arm that was chosen, and what completes it.
 pub(super) struct Chosen<'a> {
     pub(super) lock: &'a Lock<dyn Selectable + 'a>,
     pub(super) side: Side,
     pub(super) index: usize,
     pub(super) handle: *const (),
+    pub(super) place: *mut (),
     pub(super) token: Token,
 }
 
 impl<'a> Chosen<'a> {
+    #[inline]
     fn new(arm: &Arm<'a>, token: Token) -> Chosen<'a> {
-        Chosen { lock: arm.lock, side: arm.side, index: arm.index, handle: arm.handle, token }
+        let &Arm { lock, side, index, handle, place, .. } = arm;
+        Chosen { lock, side, index, handle, place, token }
     }
 }
 
@@ -121,12 +168,8 @@ impl<'a> Chosen<'a> {
 trait Purpose {
     /// What it has of a ready arm.
     type Got<'a>;
-    /// Looks at one arm, under its lock. May claim one to be woken afterwards.
-    fn look<'a>(
-        arm: &Arm<'a>,
-        channel: &mut (dyn Selectable + 'a),
-        wakeup: &mut Option<Wakeup>,
-    ) -> Option<Self::Got<'a>>;
+    /// Looks at one arm, under its lock. May claim some to be woken afterwards.
+    fn look<'a>(arm: &Arm<'a>, channel: &mut (dyn Selectable + 'a)) -> Option<(Self::Got<'a>, Wakes)>;
     /// The line that an arm waits in.
     fn line(side: Side) -> Line;
     /// What an arm got while it waited.
@@ -140,21 +183,25 @@ impl Purpose for Operate {
     type Got<'a> = Chosen<'a>;
 
     #[inline]
-    fn look<'a>(arm: &Arm<'a>, channel: &mut (dyn Selectable + 'a), wakeup: &mut Option<Wakeup>) -> Option<Chosen<'a>> {
-        channel.select(arm.side, wakeup).map(|token| Chosen::new(arm, token))
+    fn look<'a>(arm: &Arm<'a>, channel: &mut (dyn Selectable + 'a)) -> Option<(Chosen<'a>, Wakes)> {
+        // SAFETY: an arm's place is one of its channel's type, borrowed for as long as the arm.
+        let (token, wakes) = unsafe { channel.select(arm.side, arm.place)? };
+        Some((Chosen::new(arm, token), wakes))
     }
 
+    #[inline]
     fn line(side: Side) -> Line {
         side.into()
     }
 
+    #[inline]
     fn got<'a>(arm: &Arm<'a>, note: Note) -> Option<Chosen<'a>> {
         let token = match note {
             Note::Waiting => return None,
+            Note::Moved => Token::Moved,
             Note::Granted => Token::Granted,
             Note::Promised(ticket) => Token::Promised(ticket),
             Note::Disconnected => Token::Disconnected,
-            Note::Moved => unreachable!("an arm has no place for a message"),
         };
         Some(Chosen::new(arm, token))
     }
@@ -166,8 +213,8 @@ struct Observe;
 impl Purpose for Observe {
     type Got<'a> = usize;
 
-    fn look<'a>(arm: &Arm<'a>, channel: &mut (dyn Selectable + 'a), _: &mut Option<Wakeup>) -> Option<usize> {
-        channel.is_ready(arm.side).then_some(arm.index)
+    fn look<'a>(arm: &Arm<'a>, channel: &mut (dyn Selectable + 'a)) -> Option<(usize, Wakes)> {
+        channel.is_ready(arm.side).then_some((arm.index, Wakes::NONE))
     }
 
     fn line(_: Side) -> Line {
@@ -193,167 +240,208 @@ pub(super) fn watch(arms: &mut [Arm<'_>], patience: Patience, biased: bool) -> O
 
 fn run<'a, P: Purpose>(arms: &mut [Arm<'a>], mut patience: Patience, biased: bool) -> Option<P::Got<'a>> {
     loop {
-        let due = match try_each::<P>(arms, biased) {
-            Ok(got) => return Some(got),
-            Err(due) => due,
-        };
+        if let Some(got) = try_each::<P>(arms, biased) {
+            return Some(got);
+        }
         let deadline = match patience {
-            Patience::Now => {
-                arms.sort_unstable_by_key(Arm::address);
-                return at_once::<P>(arms, None);
-            }
             Patience::Until(deadline) => Some(deadline),
-            Patience::Forever => None,
+            Patience::Now | Patience::Forever => None,
             Patience::For(timeout) => {
                 patience = Patience::within(timeout);
                 continue;
             }
         };
+        let held = Held::lock(arms, biased);
+        if let Some((got, wakes)) = held.look::<P>(biased) {
+            drop(held);
+            wakes.fire();
+            return Some(got);
+        }
+        if let Patience::Now = patience {
+            return None;
+        }
+        let due = held.due();
         let wake_at = earlier(deadline, due);
-        match wait::<P>(arms, wake_at) {
-            (Some(got), _) => return Some(got),
+        match wait::<P>(held, wake_at) {
+            Ok(got) => return Some(got),
             // What became ready at the last moment is taken, as an operation alone would take it.
-            (None, Outcome::TimedOut) if wake_at != due => return None,
-            (None, Outcome::TimedOut | Outcome::Woken) => {}
-            (None, Outcome::Cancelled) => interrupt::unwind(),
+            Err(Outcome::TimedOut) if wake_at != due => return None,
+            Err(Outcome::TimedOut | Outcome::Woken) => {}
+            Err(Outcome::Cancelled) => interrupt::unwind(),
         }
     }
 }
 
-/// Step 1, in the order given or in a random one. If no arm is ready, when the first timed channel is due.
+/// Step 1, in the order given or in a random one.
 #[inline]
-fn try_each<'a, P: Purpose>(arms: &mut [Arm<'a>], biased: bool) -> Result<P::Got<'a>, Option<Instant>> {
-    let count = arms.len();
-    let order = if biased {
+fn try_each<'a, P: Purpose>(arms: &mut [Arm<'a>], biased: bool) -> Option<P::Got<'a>> {
+    if biased {
         arms.sort_unstable_by_key(|arm| arm.index);
-        None
-    } else if count <= 16 {
-        Some(permutation(count))
+    } else if arms.len() <= u64::BITS as usize {
+        let maybe = arms.iter().enumerate().filter(|(_, arm)| arm.may_be_ready());
+        let mut maybe = maybe.fold(0, |set, (at, _)| set | 1_u64 << at);
+        while maybe != 0 {
+            let at = any_of(maybe);
+            maybe &= !(1 << at);
+            let got = try_one::<P>(&arms[at]);
+            if got.is_some() {
+                return got;
+            }
+        }
+        return None;
     } else {
-        let rng = Rng::new(rng::shared());
-        (1..count).rev().for_each(|last| arms.swap(last, rng.below(last + 1)));
-        None
-    };
-    let mut due = None;
-    for at in 0..count {
-        let arm = &arms[order.map_or(at, |order| order as usize >> (4 * at) & 15)];
-        let mut wakeup = None;
-        let mut channel = arm.lock.lock();
-        if let Some(got) = P::look(arm, &mut *channel, &mut wakeup) {
-            drop(channel);
-            if let Some(wakeup) = wakeup {
-                wakeup.fire();
-            }
-            return Ok(got);
-        }
-        due = earlier(due, channel.due());
+        shuffle(arms);
     }
-    Err(due)
+    arms.iter().filter(|arm| arm.may_be_ready()).find_map(try_one::<P>)
 }
 
-/// A random order of up to 16 arms, four bits each: to move the arms themselves would cost more than to try them.
+fn try_one<'a, P: Purpose>(arm: &Arm<'a>) -> Option<P::Got<'a>> {
+    let mut channel = arm.lock.lock();
+    let (got, wakes) = P::look(arm, &mut *channel)?;
+    drop(channel);
+    wakes.fire();
+    Some(got)
+}
+
+/// A random one of the bits that are set; there is one.
 #[inline]
-fn permutation(count: usize) -> u64 {
-    let mut order = 0xfedc_ba98_7654_3210_u64;
-    let mut random = rng::shared();
-    for last in (1..count).rev() {
-        // The product's upper half is below `last + 1`, and its lower half is what randomness is left.
-        let product = u128::from(random) * (last as u128 + 1);
-        random = product as u64;
-        let pick = (product >> 64) as usize;
-        let both = (order >> (4 * last) ^ order >> (4 * pick)) & 15;
-        order ^= both << (4 * last) | both << (4 * pick);
+fn any_of(mut bits: u64) -> usize {
+    if !bits.is_power_of_two() {
+        for _ in 0..Rng::new(current::random()).below(bits.count_ones() as usize) {
+            bits &= bits - 1;
+        }
     }
-    order
+    bits.trailing_zeros() as usize
 }
 
-/// Looks at all arms, which are in the order of their locks, while nothing changes. If none is ready, links them all
-/// for the waiter, if there is one.
-fn at_once<'a, P: Purpose>(arms: &[Arm<'a>], waiter: Option<Waiter>) -> Option<P::Got<'a>> {
-    let guards = Guards::lock(arms);
-    let mut wakeups = Vec::new();
-    let got = loop {
-        // Only what became ready since step 1, so hardly ever more than one; then a biased select takes the first.
-        let ready = (0..arms.len()).filter(|&at| guards.with(at, |channel| channel.is_ready(arms[at].side)));
-        let Some(at) = ready.min_by_key(|&at| arms[at].index) else { break None };
-        // A peer that waits can time out under our hands. It is in the line no longer then: look again.
-        let mut wakeup = None;
-        if let Some(got) = guards.with(at, |channel| P::look(&arms[at], channel, &mut wakeup)) {
-            wakeups.extend(wakeup);
-            break Some(got);
-        }
-    };
-    if let (None, Some(waiter)) = (&got, waiter) {
-        for (at, arm) in arms.iter().enumerate() {
-            guards.with(at, |channel| {
-                let line = P::line(arm.side);
-                arm.link(channel, line, waiter);
-                if line != Line::Observers {
-                    wakeups.extend(channel.notify().into_iter().flat_map(|others| *others));
+#[cold]
+fn shuffle(arms: &mut [Arm<'_>]) {
+    let rng = Rng::new(current::random());
+    (1..arms.len()).rev().for_each(|last| arms.swap(last, rng.below(last + 1)));
+}
+
+/// The locks of all arms' channels, held, with their guards forgotten. Arms of one channel are neighbours.
+struct Held<'a, 'b>(&'b [Arm<'a>]);
+
+impl<'a, 'b> Held<'a, 'b> {
+    /// Mostly all locks are free, and then their order doesn't matter: nobody waits here.
+    #[inline]
+    fn lock(arms: &'b mut [Arm<'a>], biased: bool) -> Held<'a, 'b> {
+        for at in 0..arms.len() {
+            match arms[at].lock.try_lock() {
+                Some(guard) => std::mem::forget(guard),
+                None => {
+                    // By another, or by us, for another arm of the same channel. So far there was only one of each.
+                    drop(Held(&arms[..at]));
+                    return Held::lock_in_order(arms, biased);
                 }
-            });
-        }
-    }
-    drop(guards);
-    wakeups.into_iter().for_each(Wakeup::fire);
-    got
-}
-
-/// The locks of all arms' channels, held.
-struct Guards<'a, 'b>(&'b [Arm<'a>]);
-
-impl<'a, 'b> Guards<'a, 'b> {
-    fn lock(arms: &'b [Arm<'a>]) -> Guards<'a, 'b> {
-        for (at, arm) in arms.iter().enumerate() {
-            // Arms of one channel are neighbours; the first holds the guard.
-            if at == 0 || arms[at - 1].address() != arm.address() {
-                arm.guard.set(Some(ManuallyDrop::new(arm.lock.lock())));
             }
         }
-        Guards(arms)
+        Held(arms)
+    }
+
+    /// Arms of one channel are met in the order in which they are linked, so that is a random one, or the given one.
+    #[cold]
+    fn lock_in_order(arms: &'b mut [Arm<'a>], biased: bool) -> Held<'a, 'b> {
+        arms.sort_unstable_by_key(Arm::address);
+        for arms in arms.chunk_by_mut(|a, b| a.address() == b.address()) {
+            std::mem::forget(arms[0].lock.lock());
+            if arms.len() > 1 {
+                if biased { arms.sort_unstable_by_key(|arm| arm.index) } else { shuffle(arms) }
+            }
+        }
+        Held(arms)
     }
 
     /// Works on the channel of one arm.
-    fn with<R>(&self, at: usize, f: impl FnOnce(&mut (dyn Selectable + 'a)) -> R) -> R {
-        let mut holders = self.0[..=at].iter().rev().map(|arm| &arm.guard);
+    #[inline]
+    fn with<R>(&self, arm: &Arm<'a>, f: impl FnOnce(&mut (dyn Selectable + 'a)) -> R) -> R {
+        // SAFETY: `self` is the lock held, and there is no other guard meanwhile, since `f` knows of no lock.
+        let mut guard = ManuallyDrop::new(unsafe { arm.lock.reclaim() });
+        f(&mut **guard)
+    }
+
+    /// Step 2. Only what became ready since step 1 is, so hardly ever more than one channel; then a biased select takes
+    /// the first.
+    #[inline]
+    fn look<P: Purpose>(&self, biased: bool) -> Option<(P::Got<'a>, Wakes)> {
         loop {
-            let holder = holders.next().expect("the first arm of a channel holds its guard");
-            if let Some(mut guard) = holder.take() {
-                let result = f(&mut **guard);
-                holder.set(Some(guard));
-                return result;
+            let maybe = self.0.iter().filter(|arm| arm.may_be_ready());
+            let mut ready = maybe.filter(|arm| self.with(arm, |channel| channel.is_ready(arm.side)));
+            let arm = if biased { ready.min_by_key(|arm| arm.index) } else { ready.next() }?;
+            // A peer that waits can time out under our hands. It is in the line no longer then: look again.
+            let got = self.with(arm, |channel| P::look(arm, channel));
+            if got.is_some() {
+                return got;
+            }
+        }
+    }
+
+    /// When the first timed channel is due.
+    #[inline]
+    fn due(&self) -> Option<Instant> {
+        let timed = self.0.iter().filter(|arm| arm.may_be_ready());
+        timed.fold(None, |due, arm| earlier(due, self.with(arm, |channel| channel.due())))
+    }
+
+    /// Links all arms for the waiter, and lets go.
+    #[inline]
+    fn link<P: Purpose>(self, waiter: Waiter) {
+        let mut wakes = Wakes::NONE;
+        for arm in self.0 {
+            // SAFETY: the node of an arm that isn't linked is ours; and `wait`, which keeps the arms where they are,
+            // unlinks them all before it gives them back. The place outlives the arm.
+            wakes.add(self.with(arm, |channel| unsafe {
+                let node = (*arm.node.get()).write(Node::new(waiter, Slot::at(arm.place)));
+                channel.link(P::line(arm.side), node)
+            }));
+        }
+        drop(self);
+        wakes.fire();
+    }
+}
+
+impl Drop for Held<'_, '_> {
+    #[inline]
+    fn drop(&mut self) {
+        let mut last = ptr::null();
+        for arm in self.0 {
+            if arm.address() != last {
+                last = arm.address();
+                // SAFETY: `self` is the lock held, and its guard was forgotten.
+                drop(unsafe { arm.lock.reclaim() });
             }
         }
     }
 }
 
-impl Drop for Guards<'_, '_> {
-    fn drop(&mut self) {
-        self.0.iter().filter_map(|arm| arm.guard.take()).for_each(|guard| drop(ManuallyDrop::into_inner(guard)));
-    }
-}
-
-/// Step 3. How the wait ended, and with what.
-#[cold]
-#[inline(never)]
-fn wait<'a, P: Purpose>(arms: &mut [Arm<'a>], deadline: Option<Instant>) -> (Option<P::Got<'a>>, Outcome) {
-    arms.sort_unstable_by_key(Arm::address);
-    for arm in arms.iter_mut() {
-        arm.node.take();
-    }
-    // Shared from here on: wakers follow pointers to the nodes.
-    let arms = &*arms;
-    let mut got = None;
+/// Step 3. What was chosen, or how else the wait ended.
+fn wait<'a, P: Purpose>(held: Held<'a, '_>, deadline: Option<Instant>) -> Result<P::Got<'a>, Outcome> {
+    let arms = held.0;
+    let mut held = Some(held);
     let frame = park::Frame::default();
     let waited = park::park(&frame, Reason::Select, deadline, |waiter| {
-        got = at_once::<P>(arms, Some(waiter));
-        got.is_none()
+        held.take().expect("published once").link::<P>(waiter);
+        true
     });
+    let outcome = waited.expect("never withdrawn");
+    if held.is_some() {
+        // The task was cancelled before it could publish.
+        return Err(outcome);
+    }
+    let mut got = Err(outcome);
     for arm in arms {
-        if let Some(note) = arm.unlink(P::line(arm.side)) {
-            got = got.or_else(|| P::got(arm, note));
+        let mut channel = arm.lock.lock();
+        // SAFETY: it was linked in this line, whose lock is held.
+        let note = unsafe {
+            let node = (*arm.node.get()).assume_init_ref();
+            channel.unlink(P::line(arm.side), node);
+            node.payload().note
+        };
+        drop(channel);
+        if let Some(one) = P::got(arm, note) {
+            got = Ok(one);
         }
     }
-    // A select that found something while it published has it, however its wait ended.
-    (got, waited.unwrap_or(Outcome::Woken))
+    got
 }

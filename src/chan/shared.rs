@@ -2,6 +2,7 @@
 
 use super::error::{RecvTimeoutError, SendError};
 use super::promise::{Collected, Ticket};
+use super::sign::{Keeper, Sign};
 use super::source::Source;
 use super::state::{Found, Line, Note, Refused, Selectable, Side, Slot, State, Token, Wakes, fire_all};
 use crate::control::Outcome;
@@ -55,6 +56,7 @@ pub(super) enum Unsent {
 /// have any. The last handle of a side disconnects; the last side frees.
 pub(super) struct Shared<T> {
     state: Lock<State<T>>,
+    pub(super) sign: Sign,
     pub(super) kind: Kind,
     senders: AtomicUsize,
     receivers: AtomicUsize,
@@ -73,14 +75,20 @@ impl<T> Shared<T> {
             Kind::Unbounded => usize::MAX,
             Kind::Timed | Kind::Never => 0,
         };
-        let shared = Shared {
-            state: Lock::new(State::new(capacity, source)),
-            kind,
-            senders: AtomicUsize::new(1),
-            receivers: AtomicUsize::new(1),
-            sides: AtomicUsize::new(sides),
-        };
-        NonNull::from(Box::leak(Box::new(shared)))
+        let shared = NonNull::from(Box::leak(Box::<Shared<T>>::new_uninit())).cast::<Shared<T>>();
+        // SAFETY: it is allocated, and ours. The sign is in it, beside the state, and they go together.
+        unsafe {
+            let sign = Keeper::new(NonNull::new_unchecked(&raw mut (*shared.as_ptr()).sign));
+            shared.write(Shared {
+                state: Lock::new(State::new(capacity, source, sign)),
+                sign: Sign::new(),
+                kind,
+                senders: AtomicUsize::new(1),
+                receivers: AtomicUsize::new(1),
+                sides: AtomicUsize::new(sides),
+            });
+        }
+        shared
     }
 
     fn handles(&self, side: Side) -> &AtomicUsize {
@@ -159,11 +167,7 @@ impl<T> Shared<T> {
         let outcome = park::park(&frame, reason, deadline, |waiter| {
             let mut state = state.take().expect("published once");
             // SAFETY: the caller's; and the node stays in this frame, which is left only after it was unlinked below.
-            unsafe {
-                let node = node.insert(Node::new(waiter, Slot::at(place)));
-                state.line(line).push_back(node);
-            }
-            let observers = state.notify();
+            let observers = unsafe { state.link(line, node.insert(Node::new(waiter, Slot::at(place)))) };
             drop(state);
             if let Some(observers) = observers {
                 fire_all(observers);
@@ -177,7 +181,7 @@ impl<T> Shared<T> {
             && let Some(node) = &node
         {
             // SAFETY: it was pushed to this line, and has not moved.
-            unsafe { self.lock().line(line).remove(node) };
+            unsafe { self.lock().unlink(line, node) };
         }
         // SAFETY: it has been unlinked, by its waker or just now.
         let note = node.as_ref().map_or(Note::Waiting, |node| unsafe { node.payload() }.note);
@@ -343,16 +347,21 @@ impl<T> Shared<T> {
             Token::Granted => state.send_granted(message),
             Token::Promised(ticket) => state.send_promised(ticket, message),
             Token::Disconnected => Err(message),
-            Token::Due(_) => unreachable!("a timed channel has no senders"),
+            Token::Moved | Token::Due(_) => unreachable!("what only a receive can come to"),
         };
         drop(state);
         sent.map(Wakes::fire).map_err(SendError)
     }
 
     /// Completes a receive that was selected; `None` if the channel is disconnected.
+    ///
+    /// # Safety
+    /// The token is that of a select with this place.
     #[inline]
-    pub(super) fn complete_receive(&self, token: Token) -> Option<T> {
+    pub(super) unsafe fn complete_receive(&self, token: Token, place: *mut T) -> Option<T> {
         match token {
+            // SAFETY: this token says that a message is in the place, and the caller that the place is this one.
+            Token::Moved => Some(unsafe { place.read() }),
             Token::Granted => {
                 let (message, wakes) = self.lock().receive_granted();
                 wakes.fire();

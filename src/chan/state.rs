@@ -2,16 +2,16 @@
 //!
 //! There is one structure for all channels: a queue of messages, a capacity, a line of those who wait to send and a line
 //! of those who wait to receive. Bounded, unbounded, without a buffer: these are values of the capacity. Nothing is
-//! atomic but the lock, so an operation that need not wait costs one lock round, and each transition can be read as if
-//! it were alone in the world. No function here waits, wakes anybody, runs code of the user's or drops a message: those who
+//! atomic but the lock (and a hint beside it, the [sign](super::sign)), so an operation that need not wait costs one lock
+//! round, and each transition can be read as if it were alone in the world. No function here waits, wakes anybody, runs code of the user's or drops a message: those who
 //! were claimed are returned as [`Wakes`], to be fired once the lock is free.
 //!
 //! # Who waits, and what for
-//! A waiter links a node that holds a [`Slot`]. The slot of a plain send or receive names a *place*, in the frame of its
-//! owner: the peer that comes moves the message from one place straight to the other, and the owner needs the lock no
-//! more. A select can't name a place, as it waits in channels of several types, and its message may not exist yet; nor
-//! can the receive of a future, which may be dropped with the message in it. Such a slot has no place, and gets a
-//! *reservation* instead:
+//! A waiter links a node that holds a [`Slot`]. The slot of a plain send or receive, or of a receive of `select!`, names a
+//! *place*, in the frame of its owner: the peer that comes moves the message from one place straight to the other, and
+//! the owner needs the lock no more. The others can't name one: the message of a send of `select!` doesn't exist yet, a
+//! [`Select`](super::Select) lets its caller run between the choice and its completion, and the receive of a future may be
+//! dropped with the message in it. Such a slot has no place, and gets a *reservation* instead:
 //!
 //! * A receiver is *granted* one of the messages that are in the queue: `claimed` of them are no longer for others. It
 //!   comes for it under the lock.
@@ -26,23 +26,27 @@
 //! * **A message moved to or from one who has left.** The bits are copied before the claim, under the lock, which a
 //!   waiter that wasn't claimed must take before it leaves its frame. They become the message when the claim succeeds.
 //! * **A message overtakes.** Whoever waits to receive does so because no message is available, and whoever waits to send
-//!   because there is no room (the invariants of [`State`]); a pop lets the oldest sender in under the same lock.
+//!   because there is no room (the invariants of [`State`]); a pop lets the oldest sender in under the same lock. But
+//!   messages that are claimed may still be in the queue, and it isn't said which of them is whose. So a message
+//!   that goes from place to place goes past an empty queue only: else the receiver gets the front, and the message goes
+//!   behind. Otherwise a receiver that got the second message by its place could find the first one in the queue later.
 //! * **Two selects choose each other twice, or one chooses itself.** A select looks at its channels and links its nodes
 //!   under all of their locks; see [`selector`](super::selector).
 //! * **A grant is lost with its owner.** It is a number: whoever drops an operation, a future or a task's frame gives
 //!   it back, and the next in line is served in the same step.
 //!
 //! # Tried and rejected
-//! Handing a select its message by a place of its own would save it a second lock round, but the arms would then be
-//! of different types and sizes, and the message of a select that is dropped or panics would have to be put back where others have
-//! since pushed. Reserving slots of the queue itself, as crossbeam-channel does, makes receivers spin for slow senders.
+//! Reservations for all of a select's operations, and places for none: its receives then take the lock twice, once to be
+//! chosen and once to be completed. Places for those of a `Select` too: the message of one that is dropped before
+//! it is completed would have to be put back where others have since pushed. Reserving slots of the queue itself, as
+//! crossbeam-channel does, makes receivers spin for slow senders.
 
 use super::fifo::Fifo;
 use super::promise::{Promises, Ticket};
+use super::sign::Keeper;
 use super::source::Source;
 use crate::park;
-use crate::wait::{WaitQueue, Wakeup};
-use std::ptr;
+use crate::wait::{Node, WaitQueue, Wakeup};
 use std::time::Instant;
 
 /// The two things one can do with a channel.
@@ -102,18 +106,17 @@ impl Slot {
     /// A slot with a place for a message.
     ///
     /// # Safety
-    /// The place stays valid while the slot is linked; it holds a message if it is linked among the senders.
+    /// The place stays valid while the slot is linked; it holds a message if it is linked among the senders. Or it is
+    /// null, and there is none.
     pub(super) unsafe fn at<T>(place: *mut T) -> Slot {
         Slot { place: place.cast(), note: Note::Waiting }
-    }
-
-    pub(super) fn nowhere() -> Slot {
-        Slot { place: ptr::null_mut(), note: Note::Waiting }
     }
 }
 
 /// An operation that `select` has chosen, and what completes it.
 pub(super) enum Token {
+    /// The message is in the arm's place.
+    Moved,
     /// One message, or room for one, is reserved.
     Granted,
     /// A peer was met.
@@ -134,7 +137,14 @@ pub(super) struct Wakes {
 pub(super) type Others = Option<Box<Vec<Wakeup>>>;
 
 impl Wakes {
-    const NONE: Wakes = Wakes { peer: None, others: None };
+    pub(super) const NONE: Wakes = Wakes { peer: None, others: None };
+
+    #[inline]
+    pub(super) fn add(&mut self, others: Others) {
+        if let Some(mut others) = others {
+            self.others.get_or_insert_default().append(&mut others);
+        }
+    }
 
     #[inline]
     pub(super) fn fire(self) {
@@ -171,6 +181,7 @@ pub(super) enum Found {
 /// # Invariants
 /// * The first `claimed` messages of the queue belong to those who were granted one. The others are *available*.
 /// * `reserved` slots of the capacity belong to those who were granted room.
+/// * While the [sign](super::sign) is up, no message is available, nobody waits to send, and the channel isn't disconnected.
 /// * Whoever waits to receive and can be claimed, waits because no message is available; whoever waits to send, because
 ///   there is no room. (On a channel with capacity, that is. One without has never room, and both lines are never
 ///   claimable at once, but for the arms of one `select`.)
@@ -178,28 +189,34 @@ pub(super) struct State<T> {
     queue: Fifo<T>,
     /// `usize::MAX` if unbounded.
     capacity: usize,
+    /// The capacity; or 0 while a send concerns others than the queue, since the channel is disconnected or its sign is
+    /// up. One comparison then tells a plain send all of that.
+    quiet: usize,
     claimed: usize,
     reserved: usize,
     receivers: WaitQueue<Slot>,
     senders: WaitQueue<Slot>,
     observers: WaitQueue<Slot>,
     disconnected: bool,
+    sign: Keeper,
     settlers: WaitQueue<Slot>,
     pub(super) promises: Promises<T>,
     source: Option<Box<Source<T>>>,
 }
 
 impl<T> State<T> {
-    pub(super) fn new(capacity: usize, source: Option<Source<T>>) -> State<T> {
+    pub(super) fn new(capacity: usize, source: Option<Source<T>>, sign: Keeper) -> State<T> {
         State {
             queue: Fifo::new(),
             capacity,
+            quiet: capacity,
             claimed: 0,
             reserved: 0,
             receivers: WaitQueue::new(),
             senders: WaitQueue::new(),
             observers: WaitQueue::new(),
             disconnected: false,
+            sign,
             settlers: WaitQueue::new(),
             promises: Promises::new(),
             source: source.map(Box::new),
@@ -225,12 +242,30 @@ impl<T> State<T> {
     /// Whether a send concerns nobody but the queue.
     #[inline]
     pub(super) fn sends_quietly(&self) -> bool {
-        self.has_room() && self.receivers.is_empty() && self.observers.is_empty() && !self.disconnected
+        self.queue.len() + self.reserved < self.quiet && self.receivers.is_empty() && self.observers.is_empty()
     }
 
     #[inline]
     pub(super) fn push(&mut self, message: T) {
         self.queue.push(message);
+    }
+
+    /// Puts the sign up if a receive would wait. Not where the clock could change that.
+    fn put_sign_up(&mut self) {
+        let is_bare = !self.has_message() && self.senders.is_empty() && !self.disconnected && self.source.is_none();
+        if is_bare && !self.sign.is_up() {
+            self.sign.set(true);
+            self.quiet = 0;
+        }
+    }
+
+    /// A receive may find something from now on.
+    #[inline]
+    fn take_sign_down(&mut self) {
+        if self.sign.is_up() {
+            self.sign.set(false);
+            self.quiet = self.capacity;
+        }
     }
 
     /// Receives where that concerns nobody but the queue.
@@ -248,12 +283,21 @@ impl<T> State<T> {
         if self.disconnected {
             return Err(Refused::Disconnected);
         }
-        // SAFETY: the caller's.
+        // If there is a queue, a receiver that waits gets its front, and the message goes behind.
+        let front = if self.receivers.is_empty() { None } else { self.queue.front() };
+        // SAFETY: the caller's; and the front holds a message, and is discounted if it was moved.
         unsafe {
-            if let Some((taken, peer)) = self.hand_over(message) {
-                if !taken {
-                    self.push_from(message);
-                    self.claimed += 1;
+            if let Some((taken, peer)) = self.hand_over(front.unwrap_or(message)) {
+                match (taken, front) {
+                    (true, None) => {}
+                    (true, Some(_)) => {
+                        self.queue.count_popped();
+                        self.push_from(message);
+                    }
+                    (false, _) => {
+                        self.push_from(message);
+                        self.claimed += 1;
+                    }
                 }
                 return Ok(Wakes { peer: Some(peer), others: None });
             }
@@ -284,7 +328,14 @@ impl<T> State<T> {
             && let Some((moved, peer)) = unsafe { self.take_sender(place, Note::Promised(self.promises.upcoming())) }
         {
             let wakes = Wakes { peer: Some(peer), others: None };
-            return if moved { Found::Message(wakes) } else { Found::Promise(self.promises.open(None), wakes) };
+            if !moved {
+                return Found::Promise(self.promises.open(None), wakes);
+            }
+            if self.queue.len() > 0 {
+                // SAFETY: a message was moved there.
+                unsafe { place.write(self.in_turn(place.read())) };
+            }
+            return Found::Message(wakes);
         }
         if let Some(due) = self.take_due() {
             // SAFETY: the caller's.
@@ -292,6 +343,12 @@ impl<T> State<T> {
             return Found::Message(Wakes::NONE);
         }
         if self.disconnected { Found::Disconnected } else { Found::Nothing }
+    }
+
+    /// Takes a message's place in the order of them all: puts it behind the queue, and returns the front.
+    fn in_turn(&mut self, message: T) -> T {
+        self.queue.push(message);
+        self.queue.pop().expect("it isn't empty")
     }
 
     /// Moves a message from a place into the queue.
@@ -304,6 +361,7 @@ impl<T> State<T> {
             self.queue.vacant().copy_from_nonoverlapping(message, 1);
             self.queue.count_pushed();
         }
+        self.take_sign_down();
     }
 
     /// Claims a receiver. The message is moved from `message` to the receiver's place; one that has no place is granted a
@@ -388,8 +446,8 @@ impl<T> State<T> {
         }
     }
 
-    /// For a select that receives without a buffer: takes a sender's message into the queue, and claims it.
-    fn meet_sender(&mut self, wakeup: &mut Option<Wakeup>) -> Option<Token> {
+    /// For a select that receives without a buffer, nor a place: takes a sender's message into the queue, and claims it.
+    fn meet_sender(&mut self) -> Option<(Token, Wakes)> {
         if self.senders.is_empty() {
             return None;
         }
@@ -397,19 +455,20 @@ impl<T> State<T> {
         // SAFETY: a vacant slot has room, and is counted if it was filled.
         unsafe {
             let (moved, peer) = self.take_sender(place, Note::Promised(self.promises.upcoming()))?;
-            *wakeup = Some(peer);
+            let wakes = Wakes { peer: Some(peer), others: None };
             if !moved {
-                return Some(Token::Promised(self.promises.open(None)));
+                return Some((Token::Promised(self.promises.open(None)), wakes));
             }
             self.queue.count_pushed();
             self.claimed += 1;
-            Some(Token::Granted)
+            Some((Token::Granted, wakes))
         }
     }
 
     /// Restores the invariants about those who wait, after a reservation was used or given back.
     #[inline]
     fn settle(&mut self) -> Wakes {
+        self.take_sign_down();
         let peer = self.feed().or_else(|| self.admit());
         let mut others = self.notify();
         if peer.is_some() {
@@ -438,7 +497,10 @@ impl<T> State<T> {
     }
 
     /// Sends what was promised.
-    pub(super) fn send_promised(&mut self, ticket: Ticket, message: T) -> Result<Wakes, T> {
+    pub(super) fn send_promised(&mut self, ticket: Ticket, mut message: T) -> Result<Wakes, T> {
+        if self.queue.len() > 0 && self.promises.is_awaited(ticket) {
+            message = self.in_turn(message);
+        }
         match self.promises.fulfil(ticket, message) {
             Ok(peer) => Ok(Wakes { peer, others: take_all(&mut self.settlers) }),
             Err(message) if self.disconnected => Err(message),
@@ -469,7 +531,9 @@ impl<T> State<T> {
 
     /// Disconnects the channel, and takes the messages out if it was the receivers that went.
     pub(super) fn disconnect(&mut self, gone: Side) -> (Wakes, Option<Fifo<T>>) {
+        self.take_sign_down();
         self.disconnected = true;
+        self.quiet = 0;
         let line = match gone {
             Side::Send => &mut self.receivers,
             Side::Receive => &mut self.senders,
@@ -487,7 +551,24 @@ impl<T> State<T> {
         (Wakes { peer: None, others }, messages)
     }
 
+    #[inline]
+    fn line(&mut self, line: Line) -> &mut WaitQueue<Slot> {
+        match line {
+            Line::Senders => &mut self.senders,
+            Line::Receivers => &mut self.receivers,
+            Line::Settlers => &mut self.settlers,
+            Line::Observers => &mut self.observers,
+        }
+    }
+
+    /// Claims the observers, because something changed.
+    #[inline]
+    fn notify(&mut self) -> Others {
+        take_all(&mut self.observers)
+    }
+
     /// Takes the message that is due; or disconnects, where the end is.
+    #[inline]
     fn take_due(&mut self) -> Option<Instant> {
         let source = self.source.as_mut()?;
         let due = source.take_due(park::now())?;
@@ -517,44 +598,79 @@ fn take_all(line: &mut WaitQueue<Slot>) -> Others {
 
 /// What `select` needs of a channel, whatever the channel carries.
 pub(super) trait Selectable {
-    /// Chooses the operation if it is ready: reserves what completes it. May claim one to be woken.
-    fn select(&mut self, side: Side, wakeup: &mut Option<Wakeup>) -> Option<Token>;
+    /// Chooses the operation if it is ready: moves the message into the place, or reserves what completes it.
+    ///
+    /// # Safety
+    /// The place is null, or has room for a message of this channel.
+    unsafe fn select(&mut self, side: Side, place: *mut ()) -> Option<(Token, Wakes)>;
     /// Whether the operation would not wait.
     fn is_ready(&self, side: Side) -> bool;
-    /// Gives back what was reserved.
-    fn abandon(&mut self, side: Side, token: Token) -> Wakes;
+    /// Gives back what was reserved, or the message.
+    ///
+    /// # Safety
+    /// The token is that of a `select` with this place.
+    unsafe fn abandon(&mut self, side: Side, token: Token, place: *mut ()) -> Wakes;
     /// When a timed channel's next message is due.
     fn due(&self) -> Option<Instant>;
-    fn line(&mut self, line: Line) -> &mut WaitQueue<Slot>;
-    /// Claims the observers, because something changed.
-    fn notify(&mut self) -> Others;
+    /// Links a waiter. Claims the observers if it waits to send or to receive, since that may be what they watch for.
+    ///
+    /// # Safety
+    /// As for [`WaitQueue::push_back`].
+    unsafe fn link(&mut self, line: Line, node: &Node<Slot>) -> Others;
+    /// Unlinks a waiter, if it wasn't taken.
+    ///
+    /// # Safety
+    /// It was linked in this line.
+    unsafe fn unlink(&mut self, line: Line, node: &Node<Slot>);
 }
 
 impl<T> Selectable for State<T> {
-    fn select(&mut self, side: Side, wakeup: &mut Option<Wakeup>) -> Option<Token> {
-        match side {
-            Side::Send if self.disconnected => Some(Token::Disconnected),
+    unsafe fn select(&mut self, side: Side, place: *mut ()) -> Option<(Token, Wakes)> {
+        let token = match side {
+            Side::Receive if !place.is_null() => {
+                // SAFETY: the caller's.
+                let found = unsafe { self.receive(place.cast()) };
+                self.put_sign_up();
+                return match found {
+                    Found::Message(wakes) => Some((Token::Moved, wakes)),
+                    Found::Promise(ticket, wakes) => Some((Token::Promised(ticket), wakes)),
+                    Found::Disconnected => Some((Token::Disconnected, Wakes::NONE)),
+                    Found::Nothing => None,
+                };
+            }
+            Side::Send if self.disconnected => Token::Disconnected,
             Side::Send if self.has_room() => {
                 self.reserved += 1;
-                Some(Token::Granted)
+                Token::Granted
             }
             Side::Send if self.capacity == 0 => {
                 let note = Note::Promised(self.promises.upcoming());
                 let meet = |slot: &mut Slot| slot.note = note;
                 let ((), peer) = self.receivers.take(None, meet, |slot, ()| slot.note = Note::Waiting)?;
-                Some(Token::Promised(self.promises.open(Some(peer))))
+                Token::Promised(self.promises.open(Some(peer)))
             }
-            Side::Send => None,
+            Side::Send => return None,
             Side::Receive if self.has_message() => {
                 self.claimed += 1;
-                Some(Token::Granted)
+                Token::Granted
             }
             Side::Receive => {
-                let met = if self.capacity == 0 { self.meet_sender(wakeup) } else { None };
-                met.or_else(|| self.take_due().map(Token::Due))
-                    .or_else(|| self.disconnected.then_some(Token::Disconnected))
+                if self.capacity == 0
+                    && let Some(met) = self.meet_sender()
+                {
+                    return Some(met);
+                }
+                match self.take_due() {
+                    Some(due) => Token::Due(due),
+                    None if self.disconnected => Token::Disconnected,
+                    None => {
+                        self.put_sign_up();
+                        return None;
+                    }
+                }
             }
-        }
+        };
+        Some((token, Wakes::NONE))
     }
 
     fn is_ready(&self, side: Side) -> bool {
@@ -567,8 +683,10 @@ impl<T> Selectable for State<T> {
             }
     }
 
-    fn abandon(&mut self, side: Side, token: Token) -> Wakes {
+    unsafe fn abandon(&mut self, side: Side, token: Token, place: *mut ()) -> Wakes {
         match (token, side) {
+            // SAFETY: this token says that a message is in the place, and the caller that the place is this one.
+            (Token::Moved, _) => self.return_message(unsafe { place.cast::<T>().read() }),
             (Token::Granted, Side::Receive) => self.forgo(),
             (Token::Granted, Side::Send) => {
                 self.reserved -= 1;
@@ -594,17 +712,17 @@ impl<T> Selectable for State<T> {
         self.source.as_ref()?.next
     }
 
-    fn line(&mut self, line: Line) -> &mut WaitQueue<Slot> {
-        match line {
-            Line::Senders => &mut self.senders,
-            Line::Receivers => &mut self.receivers,
-            Line::Settlers => &mut self.settlers,
-            Line::Observers => &mut self.observers,
+    unsafe fn link(&mut self, line: Line, node: &Node<Slot>) -> Others {
+        // SAFETY: the caller's.
+        unsafe { self.line(line).push_back(node) };
+        if line == Line::Senders {
+            self.take_sign_down();
         }
+        if let Line::Senders | Line::Receivers = line { self.notify() } else { None }
     }
 
-    #[inline]
-    fn notify(&mut self) -> Others {
-        take_all(&mut self.observers)
+    unsafe fn unlink(&mut self, line: Line, node: &Node<Slot>) {
+        // SAFETY: the caller's.
+        unsafe { self.line(line).remove(node) };
     }
 }

@@ -5,7 +5,7 @@
 //! runtime's reference; a wait queue holds none, because a waiter leaves its queues before it goes on.
 //!
 //! # Invariants
-//! * `fiber`, `shard` and `scopes` (but for its flags) belong to whoever runs the task, or, while it is suspended, to
+//! * `fiber`, `shard`, `place` and `scopes` (but for its flags) belong to whoever runs the task, or, while it is suspended, to
 //!   whoever will resume it.
 //! * `host` outlives the task's run; it is not touched after the task has finished.
 
@@ -57,13 +57,6 @@ pub(crate) struct Vtable {
     pub(crate) free: unsafe fn(NonNull<Header>),
 }
 
-/// A task's place in its host's list of tasks.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Links {
-    pub(crate) prev: Option<NonNull<Header>>,
-    pub(crate) next: Option<NonNull<Header>>,
-}
-
 #[repr(C)]
 pub(crate) struct Header {
     pub(crate) state: State,
@@ -74,10 +67,10 @@ pub(crate) struct Header {
     pub(crate) stack_class: Class,
     pub(crate) scopes: Scopes,
     pub(crate) fiber: Cell<Option<NonNull<Fiber>>>,
-    /// The host's, under its lock.
-    pub(crate) links: Cell<Links>,
     /// Which of the host's lists it is in, counted from 1; 0 is none. For whoever runs the task.
     pub(crate) shard: Cell<u32>,
+    /// Where in that list.
+    pub(crate) place: Cell<u32>,
     vtable: &'static Vtable,
     host: NonNull<dyn Schedule>,
     /// Given out when first asked for: 0 until then.
@@ -85,7 +78,7 @@ pub(crate) struct Header {
     name: Option<Arc<str>>,
 }
 
-// SAFETY: the atomics are; `fiber` and `scopes` have one owner at a time (see the head of this file), and the task changes
+// SAFETY: the atomics are; the cells have one owner at a time (see the head of this file), and the task changes
 // hands through a queue or a claim, which synchronise; the rest is never written after `new`. `Host` is Sync.
 unsafe impl Send for Header {}
 // SAFETY: as above.
@@ -110,8 +103,8 @@ impl Header {
             scopes: Scopes::new(),
             stack_class,
             fiber: Cell::new(None),
-            links: Cell::new(Links::default()),
             shard: Cell::new(0),
+            place: Cell::new(0),
             vtable,
             host,
             id: StaticAtomicU64::new(0),

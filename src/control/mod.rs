@@ -1,6 +1,7 @@
 //! A task: its control block, its state word, its cancel scopes, and what it needs of whatever runs it.
 
 pub(crate) mod blocks;
+mod chunk;
 mod header;
 mod participant;
 mod schedule;
@@ -8,7 +9,7 @@ mod scopes;
 mod state;
 
 pub use header::TaskId;
-pub(crate) use header::{Header, Links, TaskRef, Vtable};
+pub(crate) use header::{Header, TaskRef, Vtable};
 pub(crate) use participant::{Participant, ThreadParker};
 pub(crate) use schedule::{Context, Leave, Schedule, TimerEntry};
 pub(crate) use scopes::{Scope, Scopes, Target};

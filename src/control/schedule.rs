@@ -2,6 +2,7 @@
 
 use super::blocks::Blocks;
 use super::{Epoch, Header};
+use crate::rng::Rng;
 use std::cell::Cell;
 use std::ptr::NonNull;
 use std::time::Instant;
@@ -23,6 +24,7 @@ pub(crate) struct Context {
     pub(crate) task: Cell<Option<NonNull<Header>>>,
     /// Free memory for tasks.
     pub(crate) blocks: Blocks,
+    pub(crate) rng: Rng,
 }
 
 /// A scheduler of tasks.
@@ -55,23 +57,24 @@ pub(crate) unsafe trait Schedule: Sync {
     fn now(&self) -> Instant;
 }
 
-/// A deadline in a heap of timers; it lives in the frame of the wait that it ends.
+/// A deadline among a host's timers; it lives in the frame of the wait that it ends.
 #[derive(Debug)]
 pub(crate) struct TimerEntry {
     pub(crate) deadline: Instant,
     pub(crate) task: NonNull<Header>,
     pub(crate) epoch: Epoch,
-    /// The host's: which of its heaps the entry is in. Written when it is armed, by the task.
+    /// The host's: which of its timers the entry is among. Written when it is armed, by the task.
     pub(crate) heap: Cell<usize>,
-    /// The heap's, under its lock: where in the heap, or `OUT`.
+    /// The timers', under their lock: the bucket that the entry is in, and where in there, or `OUT`.
+    pub(crate) at: Cell<u64>,
     pub(crate) index: Cell<usize>,
 }
 
 impl TimerEntry {
-    /// The index of an entry that is in no heap.
+    /// The index of an entry that is in no bucket.
     pub(crate) const OUT: usize = usize::MAX;
 
     pub(crate) fn new(deadline: Instant, task: NonNull<Header>, epoch: Epoch) -> TimerEntry {
-        TimerEntry { deadline, task, epoch, heap: Cell::new(0), index: Cell::new(TimerEntry::OUT) }
+        TimerEntry { deadline, task, epoch, heap: Cell::new(0), at: Cell::new(0), index: Cell::new(TimerEntry::OUT) }
     }
 }

@@ -35,11 +35,13 @@ impl Alarm {
         self.timer.as_raw_fd()
     }
 
-    /// Rings at `deadline`, or earlier if it is already set to. At once if that is over.
+    /// Whether it is set to ring at `deadline` or earlier.
+    pub(super) fn rings_by(&self, deadline: Instant) -> bool {
+        self.set.is_some_and(|set| set <= deadline)
+    }
+
+    /// Rings at `deadline`, and not at any instant that it was set for before. At once if that is over.
     pub(super) fn set(&mut self, deadline: Instant) -> io::Result<()> {
-        if self.set.is_some_and(|set| set <= deadline) {
-            return Ok(());
-        }
         let since = deadline.saturating_duration_since(self.origin.instant);
         // Not zero, which would disarm it; a time that doesn't fit is as good as never.
         let at = self.origin.monotonic.saturating_add(since).max(Duration::from_nanos(1));

@@ -2,17 +2,29 @@
 //!
 //! A task that runs from its start to its end without waiting never comes here, so most short tasks pay nothing. A
 //! task is entered when it parks for the first time, in the shard of the worker it parks on, and taken out when it
-//! ends. The list is intrusive: the links lie in the control block.
+//! ends. A list in which tasks pointed to one another would cost less memory, but a task that ends would touch two
+//! others, which have long been out of the cache.
 
-use crate::control::{Header, Links};
+use crate::control::Header;
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 use std::ptr::NonNull;
 
-struct List(Option<NonNull<Header>>);
+/// A shard that was larger than this gives its memory back when the last of its tasks has ended.
+const KEPT: usize = 1024;
+
+struct List {
+    tasks: Vec<Option<NonNull<Header>>>,
+    /// The empty places in there.
+    free: Vec<u32>,
+}
 
 // SAFETY: the list is used under its lock, and holds only unfinished tasks, which are alive.
 unsafe impl Send for List {}
+
+impl List {
+    const EMPTY: List = List { tasks: Vec::new(), free: Vec::new() };
+}
 
 pub(super) struct Registry {
     shards: Box<[CachePadded<Mutex<List>>]>,
@@ -20,7 +32,7 @@ pub(super) struct Registry {
 
 impl Registry {
     pub(super) fn new(shards: usize) -> Registry {
-        Registry { shards: (0..shards).map(|_| CachePadded::new(Mutex::new(List(None)))).collect() }
+        Registry { shards: (0..shards).map(|_| CachePadded::new(Mutex::new(List::EMPTY))).collect() }
     }
 
     /// # Safety
@@ -28,57 +40,48 @@ impl Registry {
     #[cold]
     pub(super) unsafe fn enter(&self, shard: usize, task: NonNull<Header>) {
         let mut list = self.shards[shard].lock();
-        // SAFETY: tasks in the list are alive, and their links are ours under the lock.
-        unsafe {
-            if let Some(first) = list.0 {
-                let mut links = first.as_ref().links.get();
-                links.prev = Some(task);
-                first.as_ref().links.set(links);
+        let place = match list.free.pop() {
+            Some(place) => place,
+            None => {
+                list.tasks.push(None);
+                // As many as there are tasks at a time, and each has a stack.
+                u32::try_from(list.tasks.len() - 1).expect("fewer tasks than 2^32")
             }
-            task.as_ref().links.set(Links { prev: None, next: list.0 });
-            task.as_ref().shard.set(shard as u32 + 1);
-        }
-        list.0 = Some(task);
+        };
+        list.tasks[place as usize] = Some(task);
+        drop(list);
+        // SAFETY: the caller's.
+        let header = unsafe { task.as_ref() };
+        header.place.set(place);
+        header.shard.set(shard as u32 + 1);
     }
 
     /// # Safety
     /// The task is alive; the caller ends it.
     #[inline]
     pub(super) unsafe fn leave(&self, task: NonNull<Header>) {
-        // SAFETY: the caller's; it runs the task, so `shard` is its own.
-        let shard = unsafe { task.as_ref() }.shard.get();
+        // SAFETY: the caller's; it runs the task, so these are its own.
+        let header = unsafe { task.as_ref() };
+        let shard = header.shard.get();
         if shard != 0 {
-            // SAFETY: it is in that shard.
-            unsafe { self.unlink(shard as usize - 1, task) }
+            self.clear(shard as usize - 1, header.place.get());
         }
     }
 
     #[cold]
-    unsafe fn unlink(&self, shard: usize, task: NonNull<Header>) {
+    fn clear(&self, shard: usize, place: u32) {
         let mut list = self.shards[shard].lock();
-        // SAFETY: as in `enter`.
-        unsafe {
-            let Links { prev, next } = task.as_ref().links.get();
-            match prev {
-                None => list.0 = next,
-                Some(prev) => prev.as_ref().links.set(Links { next, ..prev.as_ref().links.get() }),
-            }
-            if let Some(next) = next {
-                next.as_ref().links.set(Links { prev, ..next.as_ref().links.get() });
-            }
+        list.tasks[place as usize] = None;
+        list.free.push(place);
+        if list.free.len() == list.tasks.len() && list.free.len() > KEPT {
+            *list = List::EMPTY;
         }
     }
 
     /// Calls `visit` with each registered task, under the shard's lock.
     pub(super) fn for_each(&self, mut visit: impl FnMut(NonNull<Header>)) {
         for shard in &self.shards {
-            let list = shard.lock();
-            let mut at = list.0;
-            while let Some(task) = at {
-                visit(task);
-                // SAFETY: as in `enter`.
-                at = unsafe { task.as_ref() }.links.get().next;
-            }
+            shard.lock().tasks.iter().copied().flatten().for_each(&mut visit);
         }
     }
 }

@@ -9,7 +9,17 @@
 //! a microsecond only, as in a group that passes messages round, two workers do the work of one in three times its time.
 //! So a thief first watches for [`WATCH`]: how many turns did the victim take? From that and the length of its queue
 //! follows how long the tasks in there wait for their turn. It steals half of the queue if that is longer than
-//! [`PATIENCE`], and the task in the next slot only if the victim took no turn at all.
+//! [`PATIENCE`], and the task in the next slot only if the victim took no turn at all. A queue of [`LONG_QUEUE`] needs no
+//! watch, which would cost more than the whole batch (32 tasks at most) that it ends in: a thief that helps with a million
+//! short tasks would watch most of the time.
+//!
+//! A watch costs as much as a short task, so it is cut short where less tells enough: every time its length has doubled
+//! it is asked whether the queue is long enough even if the next turn is about to come. What the thief saw of the same
+//! victim at its last search, less than [`RECENT`] ago, counts as a watch of that length.
+//!
+//! Before it watches it asks the poller: what nobody has begun with is better than what another worker will come to. A
+//! server's workers would else share their leftovers, two tasks a theft, while the sockets wait. It doesn't do so twice
+//! in the same turn of a victim, which may be a long one: the poller of a busy server always has something.
 //!
 //! # Naps
 //! So work may be in sight that isn't worth stealing *now*. While some work and others sleep, one of the sleepers at
@@ -43,8 +53,14 @@ const SHORT_NAP: Duration = Duration::from_micros(200);
 const LONGEST_NAP: Duration = Duration::from_millis(10);
 /// How long a thief watches before it steals.
 const WATCH: Duration = Duration::from_micros(3);
+/// When a thief asks itself for the first time whether it has seen enough.
+const FIRST_GLANCE: Duration = Duration::from_nanos(400);
+/// For so long a look at a victim tells how fast it takes its turns.
+const RECENT: Duration = Duration::from_millis(1);
 /// How long tasks may wait in a queue before it is worth stealing them: about what waking a kernel thread costs.
 const PATIENCE: Duration = Duration::from_micros(10);
+/// A queue of this length is worth stealing from without a watch: no turn takes less than 20 ns.
+const LONG_QUEUE: usize = PATIENCE.as_nanos() as usize / 20;
 /// A worker that ran this long between two sleeps is expected to do so again.
 const LONG_RUN: Duration = Duration::from_micros(200);
 /// How often idle memory is looked after while there is too much of it.
@@ -66,11 +82,27 @@ pub(super) struct Nap {
     /// When this worker last got up with work from the poller.
     up_since: Cell<Option<Instant>>,
     long_runs: Cell<bool>,
+    /// For the next search.
+    last_look: Cell<Option<Look>>,
+}
+
+/// What a worker saw when it last searched and found work.
+#[derive(Clone, Copy)]
+struct Look {
+    /// The first worker that had some, and its turn.
+    victim: usize,
+    turn: u32,
+    at: Instant,
 }
 
 impl Nap {
     pub(super) fn new() -> Nap {
-        Nap { length: Cell::new(NAP), up_since: Cell::new(None), long_runs: Cell::new(false) }
+        Nap {
+            length: Cell::new(NAP),
+            up_since: Cell::new(None),
+            long_runs: Cell::new(false),
+            last_look: Cell::new(None),
+        }
     }
 }
 
@@ -133,8 +165,12 @@ impl Worker {
     /// Watches the other workers, and steals from the first one, from a random one on, where that is worth it.
     fn steal(&self) -> Option<NonNull<Header>> {
         let workers = &self.scheduler.workers;
-        let first = self.rng.below(workers.len());
+        let first = self.context.rng.below(workers.len());
         let victims = || (first..workers.len()).chain(0..first).filter(|&victim| victim != self.index());
+        let long = |&victim: &usize| workers[victim].stealer.len() >= LONG_QUEUE;
+        if let Some(stolen) = victims().filter(long).find_map(|victim| self.steal_from(&workers[victim])) {
+            return Some(stolen);
+        }
         let has_work = |victim: usize| !workers[victim].stealer.is_empty() || !workers[victim].slot.peek().is_null();
         // The first few that have work are enough: the others are looked at the next time.
         let mut seen = [(usize::MAX, 0); 8];
@@ -146,14 +182,54 @@ impl Worker {
         if count == 0 {
             return None;
         }
-        let begun = Instant::now();
-        while begun.elapsed() < WATCH {
-            spin_loop();
+        let (victim, turn) = seen[0];
+        let look = Look { victim, turn, at: Instant::now() };
+        let last = self.nap.last_look.replace(Some(look)).filter(|last| last.victim == victim);
+        if last.is_none_or(|last| last.turn != turn) {
+            self.poll_now();
+            if let task @ Some(_) = self.quick_next() {
+                return task;
+            }
         }
-        seen[..count].iter().find_map(|&(victim, turn)| self.steal_if_worth(&workers[victim], turn))
+        if let Some(last) = last
+            && let since = look.at - last.at
+            && (FIRST_GLANCE..RECENT).contains(&since)
+            && let task @ Some(_) = self.steal_early(&workers[victim], last.turn, since)
+        {
+            return task;
+        }
+        self.watch(look.at, &seen[..count])
     }
 
-    /// Steals from a victim that had taken so many turns when the watch began.
+    /// Watches victims, which had taken so many turns when it `begun`, until it is clear whether one is worth stealing from.
+    fn watch(&self, begun: Instant, seen: &[(usize, u32)]) -> Option<NonNull<Header>> {
+        let victims = || seen.iter().map(|&(victim, turn)| (&self.scheduler.workers[victim], turn));
+        let mut glance = FIRST_GLANCE;
+        loop {
+            let watched = begun.elapsed();
+            if watched >= WATCH {
+                return victims().find_map(|(victim, turn)| self.steal_if_worth(victim, turn));
+            }
+            if watched >= glance {
+                if let task @ Some(_) = victims().find_map(|(victim, turn)| self.steal_early(victim, turn, watched)) {
+                    return task;
+                }
+                glance = watched * 2;
+            }
+            spin_loop();
+        }
+    }
+
+    /// Steals from a victim, seen for less or more than a whole watch, if its queue is so long that it is worth it even if
+    /// the next turn is about to come.
+    fn steal_early(&self, victim: &Shared, turn: u32, watched: Duration) -> Option<NonNull<Header>> {
+        // Relaxed: a hint.
+        let turns = victim.turn.load(Ordering::Relaxed).wrapping_sub(turn);
+        let waits = watched.as_nanos() as u64 * victim.stealer.len() as u64 / (u64::from(turns) + 1);
+        if waits > PATIENCE.as_nanos() as u64 { self.steal_from(victim) } else { None }
+    }
+
+    /// Steals from a victim that had taken so many turns when the watch began, which is over.
     fn steal_if_worth(&self, victim: &Shared, turn: u32) -> Option<NonNull<Header>> {
         // Relaxed: a hint.
         let turns = victim.turn.load(Ordering::Relaxed).wrapping_sub(turn);
@@ -222,7 +298,9 @@ impl Worker {
 
     /// Looks after idle memory, if that is due. Returns when it will be due again.
     fn trim(&self) -> Option<Instant> {
-        if !stack::has_excess() && !blocks::has_excess() {
+        if blocks::has_excess() {
+            self.context.blocks.give_up();
+        } else if !stack::has_excess() {
             return None;
         }
         let now = Instant::now();

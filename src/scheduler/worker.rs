@@ -61,11 +61,10 @@ const CREDIT_BATCH: usize = 64;
 #[repr(C)]
 pub(super) struct Worker {
     /// First, so that the thread-local's pointer leads here.
-    context: Context,
+    pub(super) context: Context,
     pub(super) scheduler: Arc<Scheduler>,
     index: usize,
     queue: Deque<Runnable>,
-    pub(super) rng: Rng,
     turn: Cell<u32>,
     /// Hand-offs through the next slot since the queue had its turn.
     hand_offs: Cell<u32>,
@@ -99,10 +98,14 @@ fn worker<'a>() -> &'a Worker {
 /// A worker's kernel thread.
 pub(super) fn main(scheduler: Arc<Scheduler>, index: usize, queue: Deque<Runnable>) {
     let worker = Worker {
-        context: Context { host: Arc::as_ptr(&scheduler).cast(), task: Cell::new(None), blocks: Blocks::new() },
+        context: Context {
+            host: Arc::as_ptr(&scheduler).cast(),
+            task: Cell::new(None),
+            blocks: Blocks::new(),
+            rng: Rng::new(scheduler.seed.wrapping_add(index as u64)),
+        },
         index,
         queue,
-        rng: Rng::new(scheduler.seed.wrapping_add(index as u64)),
         turn: Cell::new(0),
         hand_offs: Cell::new(0),
         left: Cell::new(None),
@@ -345,7 +348,8 @@ impl Worker {
     }
 
     /// The next in turn for one that yields, which goes behind it: not the slot first, or two tasks that wake each
-    /// other and yield would starve the queue.
+    /// other and yield would starve the queue. Nor the queue alone, or two that yield would starve the slot: whoever is
+    /// there takes its place in the queue.
     #[inline]
     fn next_for_yield(&self) -> Option<NonNull<Header>> {
         let shared = self.shared();
@@ -359,7 +363,12 @@ impl Worker {
         }
         self.hand_offs.set(0);
         match self.queue.pop() {
-            Some(Runnable(task)) => Some(task),
+            Some(Runnable(task)) => {
+                if let Some(woken) = shared.slot.take() {
+                    self.queue.push(Runnable(woken));
+                }
+                Some(task)
+            }
             None => shared.slot.take().or_else(|| self.look_elsewhere()),
         }
     }

@@ -214,7 +214,7 @@ impl Arena {
             let mut idle = pool.idle.lock();
             let most = warm_limit(Class::from_index(index));
             let count = idle.unneeded.min(idle.warm.len().saturating_sub(most));
-            // Enough for all to be gone in some eight calls.
+            // An eighth of many: the caller is a worker, whose time this takes.
             let count = count.min(COOL_BATCH.max(count / 8));
             let batch = if count > 0 { idle.depart(count) } else { Vec::new() };
             excess |= idle.warm.len() > most;
