@@ -163,6 +163,8 @@
 mod arch;
 #[allow(unsafe_code)]
 mod asymmetric;
+#[allow(unsafe_code)]
+mod blocking;
 pub mod cancel;
 pub mod chan;
 #[allow(unsafe_code)]
@@ -203,6 +205,7 @@ mod timer;
 #[allow(unsafe_code)]
 mod wait;
 
+pub use crate::blocking::blocking;
 pub use crate::join::JoinHandle;
 pub use crate::runtime::{run, spawn};
 pub use crate::scope::{Scope, ScopedJoinHandle, scope};

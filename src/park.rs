@@ -4,6 +4,7 @@
 //! a plain kernel thread, which sleeps in the kernel. (A future waits by arming a [`FutureParker`] of its own; see
 //! `join.rs`.) The caller says why it waits, until when, and publishes its waiter; everything else is here.
 
+use crate::blocking;
 use crate::control::{Context, Header, Leave, Outcome, ThreadParker, TimerEntry};
 use crate::current;
 use crate::interrupt;
@@ -43,10 +44,17 @@ pub(crate) enum Reason {
 #[derive(Debug)]
 pub(crate) struct Withdrawn;
 
+/// Whether a task can leave its stack: not while it unwinds, see `park`, nor in a blocking section.
+#[inline]
+fn can_leave(context: *const Context) -> bool {
+    // SAFETY: it is this kernel thread's, which stays as long as the thread runs tasks.
+    !std::thread::panicking() && !unsafe { (*context).is_in_section() }
+}
+
 /// Lets the others run first; returns at once if there are none. Unwinds if the caller was cancelled.
 pub(crate) fn yield_now() {
     match current::task_and_context() {
-        Some((task, context)) if !std::thread::panicking() => {
+        Some((task, context)) if can_leave(context) => {
             // SAFETY: it is the running task: alive, and not finished.
             let header = unsafe { task.as_ref() };
             // SAFETY: as above, on its own stack.
@@ -90,8 +98,8 @@ pub(crate) struct Frame(OnceCell<ThreadParker>);
 /// caller tidies up and then calls [`unwind`](interrupt::unwind). The same if the deadline of a cancel scope comes
 /// before the wait's own.
 ///
-/// A task that waits while it unwinds from a panic blocks its kernel thread: the panic count of `std` is the thread's,
-/// so a panicking task can't move to another one.
+/// A task that waits while it unwinds from a panic blocks its kernel thread, as in a blocking section: the panic count of
+/// `std` is the thread's, so a panicking task can't move to another one.
 pub(crate) fn park(
     frame: &Frame,
     reason: Reason,
@@ -99,7 +107,7 @@ pub(crate) fn park(
     publish: impl FnOnce(Waiter) -> bool,
 ) -> Result<Outcome, Withdrawn> {
     match current::task_and_context() {
-        Some((task, context)) if !std::thread::panicking() => park_task(task, context, reason, deadline, publish),
+        Some((task, context)) if can_leave(context) => park_task(task, context, reason, deadline, publish),
         _ => park_thread(frame, deadline, publish),
     }
 }
@@ -161,21 +169,23 @@ fn park_thread(
     if !publish(Waiter::thread(parker, epoch)) {
         return parker.state.withdraw(epoch).map_or_else(Ok, |()| Err(Withdrawn));
     }
-    loop {
-        if let Some(outcome) = parker.state.outcome() {
-            return Ok(outcome);
+    blocking::blocking(|| {
+        loop {
+            if let Some(outcome) = parker.state.outcome() {
+                return Ok(outcome);
+            }
+            let Some(deadline) = deadline else {
+                thread::park();
+                continue;
+            };
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                // If that fails somebody has just ended the wait.
+                return Ok(parker.state.withdraw(epoch).err().unwrap_or(at_deadline));
+            }
+            thread::park_timeout(left);
         }
-        let Some(deadline) = deadline else {
-            thread::park();
-            continue;
-        };
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            // If that fails somebody has just ended the wait.
-            return Ok(parker.state.withdraw(epoch).err().unwrap_or(at_deadline));
-        }
-        thread::park_timeout(left);
-    }
+    })
 }
 
 /// Waits in one queue. Called with the lock that guards it; the lock is free while waiting.

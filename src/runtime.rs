@@ -6,7 +6,8 @@ use crate::join::{self, JoinHandle, Observer};
 use crate::netpoll::Netpoll;
 use crate::overflow;
 use crate::park;
-use crate::scheduler::Scheduler;
+pub use crate::scheduler::Shortage;
+use crate::scheduler::{OnShortage, Scheduler};
 use crate::stack;
 use std::fmt;
 use std::io;
@@ -18,6 +19,10 @@ use std::time::Duration;
 /// More workers than this are refused: no machine has as many cores.
 const MAX_WORKERS: usize = 4096;
 
+const MAX_THREADS: usize = 512;
+/// More threads than this are refused: kernels are set to allow fewer.
+const MOST_THREADS: usize = 1 << 16;
+
 /// Makes a [`Runtime`] with settings of one's own.
 ///
 /// # Examples
@@ -28,13 +33,24 @@ const MAX_WORKERS: usize = 4096;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct Builder {
     workers: Option<usize>,
+    max_threads: Option<usize>,
     stack_size: usize,
     name: String,
     seed: Option<u64>,
+    on_shortage: Option<OnShortage>,
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Builder { workers, max_threads, stack_size, name, seed, on_shortage: _ } = self;
+        let mut debug = f.debug_struct("Builder");
+        debug.field("workers", workers).field("max_threads", max_threads).field("stack_size", stack_size);
+        debug.field("name", name).field("seed", seed).finish_non_exhaustive()
+    }
 }
 
 impl Default for Builder {
@@ -46,7 +62,14 @@ impl Default for Builder {
 impl Builder {
     /// The settings of the global runtime: a worker for each core that this process may use.
     pub fn new() -> Builder {
-        Builder { workers: None, stack_size: stack::DEFAULT_STACK_SIZE, name: "throng".into(), seed: None }
+        Builder {
+            workers: None,
+            max_threads: None,
+            stack_size: stack::DEFAULT_STACK_SIZE,
+            name: "throng".into(),
+            seed: None,
+            on_shortage: None,
+        }
     }
 
     /// How many workers, each a kernel thread, run tasks at the same time. By default
@@ -54,6 +77,14 @@ impl Builder {
     #[doc(alias = "GOMAXPROCS")]
     pub fn workers(mut self, workers: usize) -> Builder {
         self.workers = Some(workers);
+        self
+    }
+
+    /// How many kernel threads may run tasks at most, those included whose tasks block them or run on and on. While some
+    /// are stuck like that, others step in, up to this number; beyond it tasks wait. By default 512, or as many as there
+    /// are workers if that is more.
+    pub fn max_threads(mut self, threads: usize) -> Builder {
+        self.max_threads = Some(threads);
         self
     }
 
@@ -78,6 +109,16 @@ impl Builder {
         self
     }
 
+    /// What to do when tasks wait because all [`max_threads`](Builder::max_threads) threads are kept by tasks that block
+    /// or run on, or because the system has no more threads: once in the runtime's life. By default it is said on the
+    /// standard error.
+    ///
+    /// The hook runs on a thread that looks after the workers, so it should be short.
+    pub fn on_shortage(mut self, hook: impl Fn(&Shortage) + Send + Sync + 'static) -> Builder {
+        self.on_shortage = Some(Arc::new(hook));
+        self
+    }
+
     /// Starts the runtime.
     ///
     /// # Errors
@@ -92,6 +133,16 @@ impl Builder {
             Some(n) => n,
             None => std::thread::available_parallelism().map_or(1, usize::from).min(MAX_WORKERS),
         };
+        let max_threads = match self.max_threads {
+            Some(n) if n < workers => {
+                return refuse(format!(
+                    "max_threads({n}) is less than {workers}, the number of workers; raise it, or ask for fewer workers"
+                ));
+            }
+            Some(n) if n > MOST_THREADS => return refuse(format!("max_threads({n}) is more than {MOST_THREADS}")),
+            Some(n) => n,
+            None => MAX_THREADS.max(workers),
+        };
         if self.name.contains('\0') {
             return refuse("a runtime's name can't have a null byte".into());
         }
@@ -99,7 +150,9 @@ impl Builder {
         asymmetric::prepare();
         overflow::install();
         let seed = self.seed.unwrap_or_else(crate::rng::shared);
-        Ok(Runtime { scheduler: Some(Scheduler::start(workers, class, &self.name, seed)?) })
+        Ok(Runtime {
+            scheduler: Some(Scheduler::start(workers, max_threads, class, &self.name, seed, self.on_shortage)?),
+        })
     }
 }
 

@@ -19,6 +19,7 @@ const FLOORS: &[(&str, &str)] = &[
     ("current", "3b"),
     ("interrupt", "3c"),
     ("overflow", "3c"),
+    ("blocking", "3c"),
     ("wait", "4"),
     ("park", "4b"),
     ("join", "4c"),

@@ -16,15 +16,32 @@ pub(crate) enum Leave {
     Yield,
 }
 
+/// A part of a task that may block its kernel thread: one that mostly does, or one that mostly doesn't.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Section {
+    Long,
+    Short,
+}
+
 /// What a host keeps for each kernel thread that runs its tasks; the first field of the host's own structure.
 pub(crate) struct Context {
     /// Whose thread this is: the host's address.
     pub(crate) host: *const (),
+    /// The host, whose queues this thread works at; null while it is in a blocking section.
+    pub(crate) serves: Cell<*const ()>,
     /// The task that runs here now.
     pub(crate) task: Cell<Option<NonNull<Header>>>,
     /// Free memory for tasks.
     pub(crate) blocks: Blocks,
     pub(crate) rng: Rng,
+}
+
+impl Context {
+    /// Whether the task may block its kernel thread, and can't leave it.
+    #[inline]
+    pub(crate) fn is_in_section(&self) -> bool {
+        self.serves.get().is_null()
+    }
 }
 
 /// A scheduler of tasks.
@@ -43,6 +60,19 @@ pub(crate) unsafe trait Schedule: Sync {
     /// Called on the stack of a task of this host, with this kernel thread's context. For `Leave::Park` the task has armed
     /// a wait.
     unsafe fn suspend(&self, context: *const Context, how: Leave);
+
+    /// The running task is about to do what may block its kernel thread. It doesn't leave its stack before the end of
+    /// the section.
+    ///
+    /// # Safety
+    /// Called by a task of this host that is in no section, with this kernel thread's context.
+    unsafe fn begin_section(&self, context: *const Context, section: Section);
+
+    /// The end of the section.
+    ///
+    /// # Safety
+    /// It was begun, with the same arguments.
+    unsafe fn end_section(&self, context: *const Context, section: Section);
 
     /// Claims the entry's wait at its deadline, unless it is disarmed first.
     ///

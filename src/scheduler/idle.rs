@@ -15,7 +15,8 @@
 //!      └──────────────────── the poller, or a timer, gave work ──┘
 //! ```
 //!
-//! One word counts those that sleep and those that search; a list, under a lock, says who sleeps.
+//! One word counts those that sleep, those that search, and those that are away in a blocking section; a list, under
+//! a lock, says who sleeps. (Who is on duty at all is told in `crew.rs`.)
 //!
 //! # The races, and why they can't happen
 //! * **Work published while the last worker falls asleep.** The publisher makes its task visible, fences, and reads the
@@ -34,40 +35,113 @@
 //!   It takes itself off the list under the lock. If it is no longer there, a waker has chosen it: then it has been
 //!   counted as searching, and it goes on as a searcher, so that the waker's work is looked for.
 //!
+//! * **Work published while the last one that is up goes away**, into an announced blocking section. It counts itself as
+//!   away and then looks at its own queue; the publisher fences between its work and the counts. As above, one sees the
+//!   other; and if nobody sleeps or searches the monitor is called, which finds a replacement.
+//! * **All sleep, the monitor too, and one gets up.** The monitor says that it goes to sleep, fences, and looks whether all
+//!   workers sleep. Who gets up changes the counts first, and looks for the monitor then.
+//!
 //! # Tried and rejected
 //! A wake for each ready task (a storm of futile wake-ups), and handing a task straight to a sleeping worker (the task
 //! waits for a kernel thread while its own core is about to be free).
 
 use crate::lock::Lock;
-use crate::primitive::{AtomicU32, Ordering, fence};
+use crate::primitive::{AtomicU32, AtomicU64, Ordering, fence};
 
-/// In the count word: one searcher. The sleepers are in the low half.
-const SEARCHER: u32 = 1 << 16;
-const SLEEPER: u32 = 1;
+/// In the count word, one of each: three fields of 21 bits.
+const SLEEPER: u64 = 1;
+const SEARCHER: u64 = 1 << 21;
+const AWAY: u64 = 1 << 42;
 
-fn sleeping(counts: u32) -> u32 {
+fn sleeping(counts: u64) -> u64 {
     counts & (SEARCHER - 1)
 }
 
-fn searching(counts: u32) -> u32 {
-    counts / SEARCHER
+fn searching(counts: u64) -> u64 {
+    counts / SEARCHER & (SEARCHER - 1)
+}
+
+fn away(counts: u64) -> u64 {
+    counts / AWAY
 }
 
 pub(super) struct Idle {
-    counts: AtomicU32,
+    counts: AtomicU64,
     /// Who sleeps; the one that fell asleep last is woken first, because its cache is the warmest.
     sleepers: Lock<Vec<usize>>,
-    workers: usize,
+    /// How many workers are on duty, and how many should be. Written under the roster's lock; a hint without.
+    on_duty: AtomicU32,
+    quota: AtomicU32,
+}
+
+/// What is to be done about work that was made visible.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Choice {
+    /// Somebody is at work who will find it.
+    Nothing,
+    /// This worker is to be woken. It is counted as searching.
+    Wake(usize),
+    /// Nobody sleeps, and one is away: the monitor is to be called.
+    Relieve,
 }
 
 impl Idle {
-    pub(super) fn new(workers: usize) -> Idle {
-        Idle { counts: AtomicU32::new(0), sleepers: Lock::new(Vec::with_capacity(workers)), workers }
+    pub(super) fn new() -> Idle {
+        Idle {
+            counts: AtomicU64::new(0),
+            sleepers: Lock::new(Vec::new()),
+            on_duty: AtomicU32::new(0),
+            quota: AtomicU32::new(0),
+        }
     }
 
-    /// Work has been made visible: who has to be woken for it? The one named is counted as searching.
+    pub(super) fn on_duty(&self) -> usize {
+        self.on_duty.load(Ordering::Relaxed) as usize
+    }
+
+    pub(super) fn set_quota(&self, quota: usize) {
+        self.quota.store(quota as u32, Ordering::Relaxed);
+    }
+
+    /// Whether more are on duty than should be. A hint.
     #[inline]
-    pub(super) fn choose(&self) -> Option<usize> {
+    pub(super) fn has_surplus(&self) -> bool {
+        self.on_duty.load(Ordering::Relaxed) > self.quota.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_on_duty(&self) {
+        self.on_duty.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_off_duty(&self, was_away: bool) {
+        self.on_duty.fetch_sub(1, Ordering::Relaxed);
+        if was_away {
+            self.come_back();
+        }
+    }
+
+    /// A worker enters a blocking section. It must look into its own queue afterwards.
+    #[inline]
+    pub(super) fn go_away(&self) {
+        // SeqCst: in one order with the counts of `sleep`, and a fence for the look.
+        self.counts.fetch_add(AWAY, Ordering::SeqCst);
+    }
+
+    /// The section has ended, or is known for what it is.
+    #[inline]
+    pub(super) fn come_back(&self) {
+        // Relaxed: seen too late, it calls the monitor in vain.
+        self.counts.fetch_sub(AWAY, Ordering::Relaxed);
+    }
+
+    /// Whether any worker sleeps. A hint.
+    pub(super) fn any_sleeps(&self) -> bool {
+        sleeping(self.counts.load(Ordering::Relaxed)) > 0
+    }
+
+    /// Work has been made visible: who has to be woken for it?
+    #[inline]
+    pub(super) fn choose(&self) -> Choice {
         // SeqCst: pairs with the fence of `sleep`. The work came before it, the counts are read after it.
         fence(Ordering::SeqCst);
         self.choose_unfenced()
@@ -75,26 +149,35 @@ impl Idle {
 
     /// `choose` for one who may miss a worker that falls asleep at this moment.
     #[inline]
-    pub(super) fn choose_unfenced(&self) -> Option<usize> {
+    pub(super) fn choose_unfenced(&self) -> Choice {
         // Relaxed: ordered by the fence above.
         let counts = self.counts.load(Ordering::Relaxed);
-        if sleeping(counts) == 0 || searching(counts) > 0 {
-            return None;
+        if searching(counts) > 0 {
+            Choice::Nothing
+        } else if sleeping(counts) > 0 {
+            self.pop_sleeper()
+        } else if away(counts) > 0 {
+            Choice::Relieve
+        } else {
+            Choice::Nothing
         }
-        self.pop_sleeper()
     }
 
     #[cold]
-    fn pop_sleeper(&self) -> Option<usize> {
+    fn pop_sleeper(&self) -> Choice {
         let mut sleepers = self.sleepers.lock();
         // Relaxed: a second publisher may have been faster.
-        if searching(self.counts.load(Ordering::Relaxed)) > 0 {
-            return None;
+        let counts = self.counts.load(Ordering::Relaxed);
+        if searching(counts) > 0 {
+            return Choice::Nothing;
         }
-        let worker = sleepers.pop()?;
+        let Some(worker) = sleepers.pop() else {
+            // The last one has just got up.
+            return if away(counts) > 0 { Choice::Relieve } else { Choice::Nothing };
+        };
         // SeqCst: in one order with the counts of `sleep` and the reads after the fences.
         self.counts.fetch_add(SEARCHER - SLEEPER, Ordering::SeqCst);
-        Some(worker)
+        Choice::Wake(worker)
     }
 
     /// Takes every sleeper, for a shutdown.
@@ -102,14 +185,14 @@ impl Idle {
         let mut sleepers = self.sleepers.lock();
         let all = std::mem::take(&mut *sleepers);
         // SeqCst: as above.
-        self.counts.fetch_add(all.len() as u32 * (SEARCHER - SLEEPER), Ordering::SeqCst);
+        self.counts.fetch_add(all.len() as u64 * (SEARCHER - SLEEPER), Ordering::SeqCst);
         all
     }
 
     /// A worker without work wants to search. At most half of them may: more only get in one another's way.
     pub(super) fn start_search(&self) -> bool {
         // Relaxed: a hint.
-        if 2 * searching(self.counts.load(Ordering::Relaxed)) as usize >= self.workers {
+        if 2 * searching(self.counts.load(Ordering::Relaxed)) >= u64::from(self.on_duty.load(Ordering::Relaxed)) {
             return false;
         }
         // SeqCst: as above.
@@ -148,9 +231,9 @@ impl Idle {
         to_search
     }
 
-    /// Whether every worker sleeps, the caller among them. A hint.
+    /// Whether every worker that is on duty sleeps. A hint.
     pub(super) fn all_sleep(&self) -> bool {
-        sleeping(self.counts.load(Ordering::Relaxed)) as usize >= self.workers
+        sleeping(self.counts.load(Ordering::Relaxed)) >= u64::from(self.on_duty.load(Ordering::Relaxed))
     }
 }
 
@@ -170,7 +253,9 @@ mod models {
     impl Pool {
         fn new(workers: usize) -> Arc<Pool> {
             let wakes = (0..workers).map(|_| AtomicU32::new(0)).collect();
-            Arc::new(Pool { idle: Idle::new(workers), queue: AtomicU32::new(0), wakes })
+            let idle = Idle::new();
+            idle.on_duty.store(workers as u32, Ordering::Relaxed);
+            Arc::new(Pool { idle, queue: AtomicU32::new(0), wakes })
         }
 
         fn publish(&self) {
@@ -180,7 +265,7 @@ mod models {
         }
 
         fn notify(&self) {
-            if let Some(worker) = self.idle.choose() {
+            if let Choice::Wake(worker) = self.idle.choose() {
                 // An exchange, as in `Sleep::wake`.
                 self.wakes[worker].swap(1, Ordering::AcqRel);
             }

@@ -2,6 +2,7 @@
 //!
 //! * `worker.rs`: what one worker does: the loop at the base of every stack, the hand-over from task to task.
 //! * `search.rs`: where a worker without work looks for some, and how it sleeps.
+//! * `crew.rs`, `monitor.rs`: what happens when a task blocks its worker or doesn't end: another one steps in.
 //! * `slot.rs`, `idle.rs`, `sleep.rs`, `registry.rs`: the next slot, who sleeps and searches, how one sleeps, and the
 //!   list of tasks that wait.
 //!
@@ -18,30 +19,35 @@
 //! lock. Either the walk comes later and finds it, or the walk came before, and then the task sees the mark, which was
 //! set before the walk took that lock.
 
+mod crew;
 mod idle;
+mod monitor;
 mod registry;
 mod search;
+mod shortage;
 mod sleep;
 mod slot;
+mod thread_state;
 mod worker;
 
 use crate::asymmetric;
-use crate::control::{Context, Header, Leave, Outcome, Schedule, TimerEntry};
+use crate::control::{Context, Header, Leave, Outcome, Schedule, Section, TimerEntry};
 use crate::current;
 use crate::lock::Lock;
 use crate::netpoll::Netpoll;
 use crate::park::{Reason, wait_in};
 use crate::primitive::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 use crate::stack::{self, Class};
-use crate::timer::Timers;
 use crate::wait::{WaitQueue, Wakeup};
-use crossbeam_deque::{Injector, Stealer, Worker as Deque};
-use crossbeam_utils::CachePadded;
-use idle::Idle;
+use crew::{Crew, Seat, Short};
+use crossbeam_deque::Injector;
+use idle::{Choice, Idle};
+use monitor::Monitor;
 use parking_lot::Mutex;
 use registry::Registry;
-use sleep::Sleep;
-use slot::NextSlot;
+pub(crate) use shortage::OnShortage;
+pub use shortage::Shortage;
+use shortage::Warning;
 use std::io;
 use std::ptr::NonNull;
 use std::sync::{Arc, Weak};
@@ -54,19 +60,6 @@ struct Runnable(NonNull<Header>);
 
 // SAFETY: a runnable task belongs to whoever takes it out of its queue.
 unsafe impl Send for Runnable {}
-
-/// What the others see of a worker.
-struct Shared {
-    slot: NextSlot,
-    stealer: Stealer<Runnable>,
-    timers: Timers,
-    sleep: Sleep,
-    /// Counts the worker's turns, for a thief to see whether it moves. Written by the worker alone.
-    turn: AtomicU32,
-    /// How many tasks were spawned and ended here. Written by the worker alone.
-    spawned: AtomicU64,
-    ended: AtomicU64,
-}
 
 const RUNNING: u8 = 0;
 /// Tasks are being cancelled; workers end when none is left.
@@ -82,8 +75,10 @@ struct Exits {
 pub(crate) struct Scheduler {
     /// Itself, for those who must keep it alive while they are in here.
     me: Weak<Scheduler>,
-    threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
-    workers: Box<[CachePadded<Shared>]>,
+    crew: Crew,
+    shortage: Warning,
+    monitor: Monitor,
+    monitor_thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     injector: Injector<Runnable>,
     idle: Idle,
     netpoll: Arc<Netpoll>,
@@ -102,27 +97,24 @@ pub(crate) struct Scheduler {
 
 impl Scheduler {
     /// A scheduler with its workers running.
-    pub(crate) fn start(workers: usize, default_class: Class, name: &str, seed: u64) -> io::Result<Arc<Scheduler>> {
-        let deques: Vec<Deque<Runnable>> = (0..workers).map(|_| Deque::new_fifo()).collect();
+    pub(crate) fn start(
+        workers: usize,
+        max_threads: usize,
+        default_class: Class,
+        name: &str,
+        seed: u64,
+        on_shortage: Option<OnShortage>,
+    ) -> io::Result<Arc<Scheduler>> {
         let start = Instant::now();
-        let shared = |deque: &Deque<Runnable>| {
-            CachePadded::new(Shared {
-                slot: NextSlot::new(),
-                stealer: deque.stealer(),
-                timers: Timers::new(start),
-                sleep: Sleep::new(),
-                turn: AtomicU32::new(0),
-                spawned: AtomicU64::new(0),
-                ended: AtomicU64::new(0),
-            })
-        };
         let netpoll = Netpoll::new()?;
         let scheduler = Arc::new_cyclic(|me| Scheduler {
             me: me.clone(),
-            threads: Mutex::new(Vec::with_capacity(workers)),
-            workers: deques.iter().map(shared).collect(),
+            crew: Crew::new(workers, max_threads, name, start),
+            shortage: Warning::new(on_shortage),
+            monitor: Monitor::new(),
+            monitor_thread: Mutex::new(None),
             injector: Injector::new(),
-            idle: Idle::new(workers),
+            idle: Idle::new(),
             netpoll,
             registry: Registry::new(workers),
             default_class,
@@ -130,40 +122,33 @@ impl Scheduler {
             phase: AtomicU8::new(RUNNING),
             next_trim: Lock::new(start),
             spawned_outside: AtomicU64::new(0),
-            exits: Lock::new(Exits { left: workers, waiting: WaitQueue::new() }),
+            exits: Lock::new(Exits { left: 0, waiting: WaitQueue::new() }),
             seed,
         });
-        for (index, deque) in deques.into_iter().enumerate() {
-            if let Err(error) = scheduler.start_worker(index, deque, name) {
-                // Those that run already find no task, and end: what they took is free again when the caller hears of it.
-                scheduler.exits.lock().left -= workers - index;
-                scheduler.stop();
-                crate::interrupt::shielded(|| scheduler.join(None));
-                return Err(error);
-            }
+        scheduler.idle.set_quota(workers);
+        let started = match scheduler.call_in(workers) {
+            Ok(()) => scheduler.start_monitor(name),
+            Err(Short(error)) => Err(error.expect("there are seats for as many")),
+        };
+        if let Err(error) = started {
+            // Those that run already find no task, and end: what they took is free again when the caller hears of it.
+            scheduler.stop();
+            crate::interrupt::shielded(|| scheduler.join(None));
+            return Err(error);
         }
         Ok(scheduler)
     }
 
-    fn start_worker(self: &Arc<Self>, index: usize, deque: Deque<Runnable>, name: &str) -> io::Result<()> {
-        stack::reserve(self.default_class, worker::STACKS_KEPT)?;
+    fn start_monitor(self: &Arc<Self>, name: &str) -> io::Result<()> {
         let scheduler = Arc::clone(self);
-        let started = std::thread::Builder::new()
-            .name(format!("{name}-{index}"))
-            .spawn(move || worker::main(scheduler, index, deque));
-        match started {
-            Ok(thread) => {
-                self.threads.lock().push(thread);
-                Ok(())
-            }
-            Err(error) => {
-                stack::release(self.default_class, worker::STACKS_KEPT);
-                Err(io::Error::new(
-                    error.kind(),
-                    format!("can't start worker thread {index}: {error}; ask for fewer workers, or raise `ulimit -u`"),
-                ))
-            }
-        }
+        self.exits.lock().left += 1;
+        let started = std::thread::Builder::new().name(format!("{name}-monitor")).spawn(|| monitor::main(scheduler));
+        let thread = started.map_err(|error| {
+            self.exits.lock().left -= 1;
+            io::Error::new(error.kind(), format!("can't start the monitor's thread: {error}; raise `ulimit -u`"))
+        })?;
+        *self.monitor_thread.lock() = Some(thread);
+        Ok(())
     }
 
     pub(crate) fn as_host(&self) -> NonNull<dyn Schedule> {
@@ -179,12 +164,13 @@ impl Scheduler {
     }
 
     /// The calling worker, if it is one of ours.
+    /// Not in a blocking section, where it does none of its duties.
     #[inline]
     fn local(&self) -> Option<&Worker> {
         let context = current::context();
-        // SAFETY: a context whose host is us is the first field of one of our workers, which is on this very thread.
+        // SAFETY: a context that serves us is the first field of one of our workers, which is on this very thread.
         unsafe {
-            if !context.is_null() && (*context).host == std::ptr::from_ref(self).cast() {
+            if !context.is_null() && (*context).serves.get() == std::ptr::from_ref(self).cast() {
                 Some(&*context.cast::<Worker>())
             } else {
                 None
@@ -228,8 +214,10 @@ impl Scheduler {
     /// Work has been made visible: gets a worker up for it, if that is called for.
     #[inline]
     fn notify(&self) {
-        if let Some(index) = self.idle.choose() {
-            self.wake(index);
+        match self.idle.choose() {
+            Choice::Nothing => {}
+            Choice::Wake(index) => self.wake(index),
+            Choice::Relieve => self.monitor.call(),
         }
     }
 
@@ -243,7 +231,8 @@ impl Scheduler {
 
     #[cold]
     fn wake(&self, index: usize) {
-        self.workers[index].sleep.wake(&self.netpoll);
+        self.crew.seat(index).sleep.wake(&self.netpoll);
+        self.monitor.note_up(!self.idle.any_sleeps());
     }
 
     fn phase(&self) -> u8 {
@@ -251,16 +240,25 @@ impl Scheduler {
         self.phase.load(Ordering::Acquire)
     }
 
+    /// Whether workers are to end.
+    fn is_over(&self) -> bool {
+        match self.phase() {
+            RUNNING => false,
+            STOPPING => !self.unfinished(),
+            _ => true,
+        }
+    }
+
     /// Whether a task is left. The ended are counted before the spawned, so that a task that spawns one and ends
     /// meanwhile is never missed.
     fn unfinished(&self) -> bool {
         // Acquire: pairs with the Releases of those who count.
-        let sum = |counter: fn(&Shared) -> &AtomicU64| {
-            self.workers.iter().map(|shared| counter(shared).load(Ordering::Acquire)).sum::<u64>()
+        let sum = |counter: fn(&Seat) -> &AtomicU64| {
+            self.crew.iter().map(|seat| counter(seat).load(Ordering::Acquire)).sum::<u64>()
         };
-        let ended = sum(|shared| &shared.ended);
+        let ended = sum(|seat| &seat.ended);
         fence(Ordering::SeqCst);
-        let spawned = self.spawned_outside.load(Ordering::Acquire) + sum(|shared| &shared.spawned);
+        let spawned = self.spawned_outside.load(Ordering::Acquire) + sum(|seat| &seat.spawned);
         spawned != ended
     }
 
@@ -297,7 +295,7 @@ impl Scheduler {
         } else {
             drop(exits);
         }
-        for thread in self.threads.lock().drain(..) {
+        for thread in self.take_threads().into_iter().chain(self.monitor_thread.lock().take()) {
             // It has said that it ends, so this takes no time; and a worker's thread doesn't panic.
             let _ = thread.join();
         }
@@ -311,10 +309,18 @@ impl Scheduler {
         self.wake_all();
     }
 
+    /// How many tasks lie in queues. A hint.
+    fn waiting(&self) -> usize {
+        let waits = |seat: &Seat| seat.stealer.len() + usize::from(!seat.slot.peek().is_null());
+        self.injector.len() + self.crew.iter().map(waits).sum::<usize>()
+    }
+
     fn wake_all(&self) {
         for index in self.idle.choose_all() {
             self.wake(index);
         }
+        self.wake_spares();
+        self.monitor.call();
     }
 
     /// A worker's thread is about to end.
@@ -350,15 +356,27 @@ unsafe impl Schedule for Scheduler {
         unsafe { worker::suspend(&*context.cast::<Worker>(), how) }
     }
 
+    #[inline]
+    unsafe fn begin_section(&self, context: *const Context, section: Section) {
+        // SAFETY: as in `suspend`.
+        unsafe { &*context.cast::<Worker>() }.begin_section(section);
+    }
+
+    #[inline]
+    unsafe fn end_section(&self, context: *const Context, section: Section) {
+        // SAFETY: as in `suspend`.
+        unsafe { &*context.cast::<Worker>() }.end_section(section);
+    }
+
     unsafe fn arm_timer(&self, entry: &TimerEntry) {
         let worker = self.local().expect("a task runs on a worker");
         entry.heap.set(worker.index());
         // SAFETY: the caller's.
-        unsafe { self.workers[worker.index()].timers.arm(entry, Instant::now()) }
+        unsafe { worker.seat().timers.arm(entry, Instant::now()) }
     }
 
     fn disarm_timer(&self, entry: &TimerEntry) {
-        self.workers[entry.heap.get()].timers.disarm(entry);
+        self.crew.seat(entry.heap.get()).timers.disarm(entry);
     }
 
     fn now(&self) -> Instant {

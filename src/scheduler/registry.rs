@@ -38,7 +38,9 @@ impl Registry {
     /// # Safety
     /// The task is unfinished, is in no list, and is taken out before it is freed. The caller runs it.
     #[cold]
-    pub(super) unsafe fn enter(&self, shard: usize, task: NonNull<Header>) {
+    pub(super) unsafe fn enter(&self, worker: usize, task: NonNull<Header>) {
+        // There may be more workers than shards, while some are stuck.
+        let shard = worker % self.shards.len();
         let mut list = self.shards[shard].lock();
         let place = match list.free.pop() {
             Some(place) => place,

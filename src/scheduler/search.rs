@@ -38,8 +38,9 @@
 //! A worker that leaves the poller with work leaves it unwatched. If it was busy for long the last time, it gets another
 //! worker up to watch. (The first long run is not foreseen; it ends, or the queue's own wake-ups get somebody up.)
 
+use super::ABANDONED;
+use super::crew::{ON, Orders, Seat};
 use super::worker::Worker;
-use super::{ABANDONED, RUNNING, Shared};
 use crate::control::{Header, blocks};
 use crate::primitive::{AtomicU32, Ordering, spin_loop};
 use crate::stack;
@@ -124,6 +125,9 @@ impl Worker {
                 self.stop_searching(searching);
                 return None;
             }
+            if self.should_report() && self.report(&mut searching) == Orders::End {
+                return None;
+            }
             if let Some(task) = self.look_everywhere(&mut searching) {
                 self.nap.length.set(NAP);
                 if searching && self.scheduler.idle.end_search() {
@@ -132,7 +136,7 @@ impl Worker {
                 }
                 return Some(task);
             }
-            if self.scheduler.phase() != RUNNING && !self.scheduler.unfinished() {
+            if self.scheduler.is_over() {
                 self.stop_searching(searching);
                 self.scheduler.wake_all();
                 return None;
@@ -151,7 +155,7 @@ impl Worker {
     fn look_everywhere(&self, searching: &mut bool) -> Option<NonNull<Header>> {
         let mut woken = self.woken.take();
         let now = Instant::now();
-        self.shared().timers.expire(now, &mut woken);
+        self.seat().timers.expire(now, &mut woken);
         self.fire(woken);
         if let Some(task) = self.quick_next().or_else(|| self.take_injected()) {
             return Some(task);
@@ -164,22 +168,24 @@ impl Worker {
 
     /// Watches the other workers, and steals from the first one, from a random one on, where that is worth it.
     fn steal(&self) -> Option<NonNull<Header>> {
-        let workers = &self.scheduler.workers;
-        let first = self.context.rng.below(workers.len());
-        let victims = || (first..workers.len()).chain(0..first).filter(|&victim| victim != self.index());
-        let long = |&victim: &usize| workers[victim].stealer.len() >= LONG_QUEUE;
-        if let Some(stolen) = victims().filter(long).find_map(|victim| self.steal_from(&workers[victim])) {
+        let crew = &self.scheduler.crew;
+        let count = crew.len();
+        let first = self.context.rng.below(count);
+        let victims = || (first..count).chain(0..first).filter(|&victim| victim != self.index());
+        let long = |&victim: &usize| crew.seat(victim).stealer.len() >= LONG_QUEUE;
+        if let Some(stolen) = victims().filter(long).find_map(|victim| self.steal_from(crew.seat(victim))) {
             return Some(stolen);
         }
-        let has_work = |victim: usize| !workers[victim].stealer.is_empty() || !workers[victim].slot.peek().is_null();
+        let has_work =
+            |victim: usize| !crew.seat(victim).stealer.is_empty() || !crew.seat(victim).slot.peek().is_null();
         // The first few that have work are enough: the others are looked at the next time.
         let mut seen = [(usize::MAX, 0); 8];
-        let mut count = 0;
+        let mut found = 0;
         for victim in victims().filter(|&victim| has_work(victim)).take(seen.len()) {
-            seen[count] = (victim, workers[victim].turn.load(Ordering::Relaxed));
-            count += 1;
+            seen[found] = (victim, crew.seat(victim).turn.load(Ordering::Relaxed));
+            found += 1;
         }
-        if count == 0 {
+        if found == 0 {
             return None;
         }
         let (victim, turn) = seen[0];
@@ -194,16 +200,16 @@ impl Worker {
         if let Some(last) = last
             && let since = look.at - last.at
             && (FIRST_GLANCE..RECENT).contains(&since)
-            && let task @ Some(_) = self.steal_early(&workers[victim], last.turn, since)
+            && let task @ Some(_) = self.steal_early(crew.seat(victim), last.turn, since)
         {
             return task;
         }
-        self.watch(look.at, &seen[..count])
+        self.watch(look.at, &seen[..found])
     }
 
     /// Watches victims, which had taken so many turns when it `begun`, until it is clear whether one is worth stealing from.
     fn watch(&self, begun: Instant, seen: &[(usize, u32)]) -> Option<NonNull<Header>> {
-        let victims = || seen.iter().map(|&(victim, turn)| (&self.scheduler.workers[victim], turn));
+        let victims = || seen.iter().map(|&(victim, turn)| (&**self.scheduler.crew.seat(victim), turn));
         let mut glance = FIRST_GLANCE;
         loop {
             let watched = begun.elapsed();
@@ -222,7 +228,7 @@ impl Worker {
 
     /// Steals from a victim, seen for less or more than a whole watch, if its queue is so long that it is worth it even if
     /// the next turn is about to come.
-    fn steal_early(&self, victim: &Shared, turn: u32, watched: Duration) -> Option<NonNull<Header>> {
+    fn steal_early(&self, victim: &Seat, turn: u32, watched: Duration) -> Option<NonNull<Header>> {
         // Relaxed: a hint.
         let turns = victim.turn.load(Ordering::Relaxed).wrapping_sub(turn);
         let waits = watched.as_nanos() as u64 * victim.stealer.len() as u64 / (u64::from(turns) + 1);
@@ -230,7 +236,7 @@ impl Worker {
     }
 
     /// Steals from a victim that had taken so many turns when the watch began, which is over.
-    fn steal_if_worth(&self, victim: &Shared, turn: u32) -> Option<NonNull<Header>> {
+    fn steal_if_worth(&self, victim: &Seat, turn: u32) -> Option<NonNull<Header>> {
         // Relaxed: a hint.
         let turns = victim.turn.load(Ordering::Relaxed).wrapping_sub(turn);
         let waits = WATCH.as_nanos() as u64 * victim.stealer.len() as u64 / u64::from(turns.max(1));
@@ -253,8 +259,8 @@ impl Worker {
             let deadline = self.deadline(nap).into_iter().chain(self.trim()).min();
             self.note_run();
             match scheduler.netpoll().try_driver() {
-                Some(mut driver) => self.shared().sleep.poll(&mut driver, deadline, &mut woken),
-                None => self.shared().sleep.park(deadline),
+                Some(mut driver) => self.seat().sleep.poll(&mut driver, deadline, &mut woken),
+                None => self.seat().sleep.park(deadline),
             }
             if let Some((_, kind)) = nap {
                 scheduler.naps.fetch_sub(kind, Ordering::Relaxed);
@@ -262,6 +268,7 @@ impl Worker {
             }
         }
         let searching = scheduler.idle.get_up(self.index(), in_sight);
+        scheduler.monitor.note_up(!scheduler.idle.any_sleeps());
         if !woken.is_empty() {
             self.watch_poller();
         }
@@ -291,9 +298,9 @@ impl Worker {
 
     /// Until when to sleep: the next timer, or the end of the nap.
     fn deadline(&self, nap: Option<(Duration, u32)>) -> Option<Instant> {
-        let Some((length, _)) = nap else { return self.shared().timers.next() };
+        let Some((length, _)) = nap else { return self.seat().timers.next() };
         let end = Instant::now() + length;
-        Some(self.scheduler.workers.iter().filter_map(|shared| shared.timers.next()).fold(end, Instant::min))
+        Some(self.scheduler.crew.iter().filter_map(|seat| seat.timers.next()).fold(end, Instant::min))
     }
 
     /// Looks after idle memory, if that is due. Returns when it will be due again.
@@ -319,8 +326,8 @@ impl Worker {
     /// Fires the timers of those who are too busy to.
     fn look_after_timers(&self, woken: &mut Vec<crate::wait::Wakeup>) {
         let now = Instant::now();
-        for shared in &self.scheduler.workers {
-            shared.timers.expire(now, woken);
+        for seat in self.scheduler.crew.iter() {
+            seat.timers.expire(now, woken);
         }
     }
 
@@ -328,11 +335,11 @@ impl Worker {
     /// put it there has woken somebody, or somebody naps, or this one is going to.
     fn has_to_stay_up(&self) -> bool {
         let scheduler = &*self.scheduler;
-        scheduler.phase() == ABANDONED
-            || !scheduler.injector.is_empty()
-            || !self.shared().stealer.is_empty()
-            || !self.shared().slot.peek().is_null()
-            || (scheduler.phase() != RUNNING && !scheduler.unfinished())
+        !scheduler.injector.is_empty()
+            || !self.seat().stealer.is_empty()
+            || !self.seat().slot.peek().is_null()
+            || self.seat().duty() != ON
+            || scheduler.is_over()
     }
 
     /// It is about to sleep: was it up for long?

@@ -3,7 +3,7 @@
 use crate::netpoll::{Driver, Netpoll, Wait};
 use crate::primitive::{AtomicU8, Ordering, thread};
 use crate::wait::Wakeup;
-use std::sync::OnceLock;
+use parking_lot::Mutex;
 use std::time::Instant;
 
 const AWAKE: u8 = 0;
@@ -14,17 +14,17 @@ const NOTIFIED: u8 = 3;
 
 pub(super) struct Sleep {
     state: AtomicU8,
-    thread: OnceLock<thread::Thread>,
+    thread: Mutex<Option<thread::Thread>>,
 }
 
 impl Sleep {
     pub(super) fn new() -> Sleep {
-        Sleep { state: AtomicU8::new(AWAKE), thread: OnceLock::new() }
+        Sleep { state: AtomicU8::new(AWAKE), thread: Mutex::new(None) }
     }
 
     /// The calling kernel thread is the one that will sleep here.
     pub(super) fn settle(&self) {
-        let _ = self.thread.set(thread::current());
+        *self.thread.lock() = Some(thread::current());
     }
 
     /// Sleeps until somebody wakes it or the deadline comes.
@@ -63,6 +63,11 @@ impl Sleep {
         self.state.swap(AWAKE, Ordering::Acquire);
     }
 
+    /// Whether it sleeps, or has been told to get up and hasn't yet. A hint.
+    pub(super) fn is_asleep(&self) -> bool {
+        self.state.load(Ordering::Relaxed) != AWAKE
+    }
+
     fn fall_asleep(&self, how: u8) -> bool {
         // Acquire on failure: pairs with the Release half of `wake`. Release on success: `wake` reads how it sleeps.
         match self.state.compare_exchange(AWAKE, how, Ordering::Release, Ordering::Acquire) {
@@ -79,7 +84,7 @@ impl Sleep {
     pub(super) fn wake(&self, netpoll: &Netpoll) {
         // AcqRel: Release pairs with the Acquires above; Acquire with the Release of `fall_asleep`.
         match self.state.swap(NOTIFIED, Ordering::AcqRel) {
-            PARKED => self.thread.get().expect("a sleeper has settled").unpark(),
+            PARKED => self.thread.lock().as_ref().expect("a sleeper has settled").unpark(),
             POLLING => netpoll.wake(),
             _ => {}
         }

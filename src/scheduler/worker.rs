@@ -25,10 +25,13 @@
 //! goes behind the queue. Every [`INJECTOR_TURNS`] turns the injector comes first, every [`TIMER_TURNS`] the clock is
 //! read if there are timers, and every [`POLL_TURNS`] the poller is asked if there are sockets.
 
+use super::crew::{AWAY, BRIEFLY_AWAY, ON, STUCK, Seat};
+use super::idle::Choice;
 use super::search::{Nap, naps_shortly};
-use super::{ABANDONED, RUNNING, Runnable, Scheduler, Shared};
+use super::thread_state;
+use super::{ABANDONED, RUNNING, Runnable, Scheduler};
 use crate::control::blocks::Blocks;
-use crate::control::{Context, Header, Leave, Outcome};
+use crate::control::{Context, Header, Leave, Outcome, Section};
 use crate::current;
 use crate::fiber::Fiber;
 use crate::netpoll::Wait;
@@ -38,6 +41,7 @@ use crate::rng::Rng;
 use crate::stack::{self, Class, Stack};
 use crate::wait::Wakeup;
 use crossbeam_deque::{Steal, Worker as Deque};
+use crossbeam_utils::CachePadded;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::ptr::NonNull;
@@ -64,6 +68,7 @@ pub(super) struct Worker {
     pub(super) context: Context,
     pub(super) scheduler: Arc<Scheduler>,
     index: usize,
+    seat: Arc<CachePadded<Seat>>,
     queue: Deque<Runnable>,
     turn: Cell<u32>,
     /// Hand-offs through the next slot since the queue had its turn.
@@ -96,17 +101,21 @@ fn worker<'a>() -> &'a Worker {
 }
 
 /// A worker's kernel thread.
-pub(super) fn main(scheduler: Arc<Scheduler>, index: usize, queue: Deque<Runnable>) {
+pub(super) fn main(scheduler: Arc<Scheduler>, index: usize) {
+    let host = Arc::as_ptr(&scheduler).cast();
+    let seat = Arc::clone(scheduler.crew.seat(index));
     let worker = Worker {
         context: Context {
-            host: Arc::as_ptr(&scheduler).cast(),
+            host,
+            serves: Cell::new(host),
             task: Cell::new(None),
             blocks: Blocks::new(),
             rng: Rng::new(scheduler.seed.wrapping_add(index as u64)),
         },
         index,
-        queue,
-        turn: Cell::new(0),
+        queue: seat.sit_down(),
+        // Relaxed: the queue's lock orders it with the thread before.
+        turn: Cell::new(seat.turn.load(Ordering::Relaxed)),
         hand_offs: Cell::new(0),
         left: Cell::new(None),
         ended: Cell::new(None),
@@ -117,12 +126,15 @@ pub(super) fn main(scheduler: Arc<Scheduler>, index: usize, queue: Deque<Runnabl
         nap: Nap::new(),
         woken: Cell::new(Vec::new()),
         home: Fiber::of_thread(),
+        seat,
         scheduler,
     };
     let _alternate_stack = AlternateStack::ensure();
-    worker.shared().sleep.settle();
+    worker.seat().sleep.settle();
+    // Relaxed: a hint to the monitor.
+    worker.seat().thread.store(thread_state::current(), Ordering::Relaxed);
     // The queues' collector sets its thread-local up at the first theft, which takes more stack than the smallest task's.
-    let _ = worker.shared().stealer.steal();
+    let _ = worker.seat().stealer.steal();
     // SAFETY: the worker outlives its thread's use of it, which ends below.
     unsafe { current::set_context(&raw const worker.context) };
     let fiber = worker.fresh_fiber(worker.scheduler.default_class);
@@ -200,6 +212,8 @@ pub(super) unsafe fn suspend(w: &Worker, how: Leave) {
             }
             w.quick_next()
         }
+        // One that should report goes to the loop, which does.
+        Leave::Yield if w.turn.get().is_multiple_of(TIMER_TURNS) && w.should_report() => None,
         Leave::Yield => match w.next_for_yield() {
             // A task that never parks is in no registry, so nothing else tells it.
             None => return w.mark_if_stopping(header),
@@ -237,8 +251,8 @@ impl Worker {
     }
 
     #[inline]
-    pub(super) fn shared(&self) -> &Shared {
-        &self.scheduler.workers[self.index]
+    pub(super) fn seat(&self) -> &Seat {
+        &self.seat
     }
 
     /// Does what had to wait until the stack was left.
@@ -283,20 +297,25 @@ impl Worker {
     #[inline]
     pub(super) fn ready(&self, task: NonNull<Header>) {
         if self.in_bulk.get() {
-            self.queue.push(Runnable(task));
-        } else if let Some(displaced) = self.shared().slot.put(task) {
+            return self.queue.push(Runnable(task));
+        }
+        let seat = self.seat();
+        if let Some(displaced) = seat.slot.put(task) {
             self.queue.push(Runnable(displaced));
             self.scheduler.notify_local();
+        } else if seat.duty() != ON {
+            // What runs here is known to take long, and nobody looks at this slot by himself.
+            self.scheduler.notify();
         }
     }
 
     /// A new task has been spawned here.
     #[inline]
     pub(super) fn launch(&self, task: NonNull<Header>) {
-        let shared = self.shared();
+        let seat = self.seat();
         // Release: pairs with the Acquire of `unfinished`. Nobody else writes it.
-        shared.spawned.store(shared.spawned.load(Ordering::Relaxed) + 1, Ordering::Release);
-        match shared.slot.put(task) {
+        seat.spawned.store(seat.spawned.load(Ordering::Relaxed) + 1, Ordering::Release);
+        match seat.slot.put(task) {
             Some(displaced) => {
                 self.queue.push(Runnable(displaced));
                 self.scheduler.notify_local();
@@ -311,7 +330,7 @@ impl Worker {
     /// Gets a worker up to look after this one, if one sleeps.
     #[cold]
     pub(super) fn call_for_nap(&self) {
-        if let Some(index) = self.scheduler.idle.choose_unfenced() {
+        if let Choice::Wake(index) = self.scheduler.idle.choose_unfenced() {
             self.scheduler.wake(index);
         }
     }
@@ -319,18 +338,20 @@ impl Worker {
     /// What to run next, if it is at hand.
     #[inline]
     pub(super) fn quick_next(&self) -> Option<NonNull<Header>> {
-        let shared = self.shared();
-        let turn = self.turn.get().wrapping_add(1);
-        self.turn.set(turn);
-        shared.turn.store(turn, Ordering::Relaxed);
-        if turn.is_multiple_of(TIMER_TURNS)
-            && let Some(task) = self.look_around(turn)
-        {
-            return Some(task);
+        let seat = self.seat();
+        let turn = self.count_turn();
+        if turn.is_multiple_of(TIMER_TURNS) {
+            if self.should_report() {
+                // The loop is where it reports.
+                return None;
+            }
+            if let Some(task) = self.look_around(turn) {
+                return Some(task);
+            }
         }
         let hand_offs = self.hand_offs.get();
         if hand_offs < HAND_OFFS
-            && let Some(task) = shared.slot.take()
+            && let Some(task) = seat.slot.take()
         {
             self.hand_offs.set(hand_offs + 1);
             return Some(task);
@@ -338,13 +359,27 @@ impl Worker {
         self.hand_offs.set(0);
         if let Some(Runnable(task)) = self.queue.pop() {
             if hand_offs >= HAND_OFFS
-                && let Some(woken) = shared.slot.take()
+                && let Some(woken) = seat.slot.take()
             {
                 self.queue.push(Runnable(woken));
             }
             return Some(task);
         }
-        shared.slot.take()
+        seat.slot.take()
+    }
+
+    #[inline]
+    fn count_turn(&self) -> u32 {
+        let turn = self.turn.get().wrapping_add(1);
+        self.turn.set(turn);
+        // Relaxed: a hint to those who watch.
+        self.seat().turn.store(turn, Ordering::Relaxed);
+        turn
+    }
+
+    /// What is in its own slot or queue.
+    pub(super) fn take_own(&self) -> Option<NonNull<Header>> {
+        self.seat().slot.take().or_else(|| self.queue.pop().map(|Runnable(task)| task))
     }
 
     /// The next in turn for one that yields, which goes behind it: not the slot first, or two tasks that wake each
@@ -352,24 +387,22 @@ impl Worker {
     /// there takes its place in the queue.
     #[inline]
     fn next_for_yield(&self) -> Option<NonNull<Header>> {
-        let shared = self.shared();
-        let turn = self.turn.get().wrapping_add(1);
-        self.turn.set(turn);
-        shared.turn.store(turn, Ordering::Relaxed);
+        let turn = self.count_turn();
         if turn.is_multiple_of(TIMER_TURNS)
             && let Some(task) = self.look_around(turn)
         {
             return Some(task);
         }
         self.hand_offs.set(0);
+        let slot = &self.seat().slot;
         match self.queue.pop() {
             Some(Runnable(task)) => {
-                if let Some(woken) = shared.slot.take() {
+                if let Some(woken) = slot.take() {
                     self.queue.push(Runnable(woken));
                 }
                 Some(task)
             }
-            None => shared.slot.take().or_else(|| self.look_elsewhere()),
+            None => slot.take().or_else(|| self.look_elsewhere()),
         }
     }
 
@@ -384,7 +417,7 @@ impl Worker {
     /// The timers, the injector and the poller, each in its turn.
     #[cold]
     fn look_around(&self, turn: u32) -> Option<NonNull<Header>> {
-        if !self.shared().timers.is_empty() {
+        if !self.seat().timers.is_empty() {
             self.expire_timers();
         }
         if turn.is_multiple_of(POLL_TURNS) {
@@ -404,7 +437,7 @@ impl Worker {
         }
     }
 
-    pub(super) fn steal_from(&self, victim: &Shared) -> Option<NonNull<Header>> {
+    pub(super) fn steal_from(&self, victim: &Seat) -> Option<NonNull<Header>> {
         loop {
             match victim.stealer.steal_batch_and_pop(&self.queue) {
                 Steal::Success(Runnable(task)) => return Some(task),
@@ -416,7 +449,7 @@ impl Worker {
 
     fn expire_timers(&self) {
         let mut woken = self.woken.take();
-        self.shared().timers.expire(Instant::now(), &mut woken);
+        self.seat().timers.expire(Instant::now(), &mut woken);
         self.fire(woken);
     }
 
@@ -470,7 +503,7 @@ impl Worker {
         if class == self.scheduler.default_class {
             self.return_credit();
         }
-        let ended = &self.shared().ended;
+        let ended = &self.seat().ended;
         // Release: pairs with the Acquire of `unfinished`. Nobody else writes it.
         ended.store(ended.load(Ordering::Relaxed) + 1, Ordering::Release);
     }
@@ -543,15 +576,67 @@ impl Worker {
         }
     }
 
+    /// The running task begins a section in which it may block this thread.
+    #[inline]
+    pub(super) fn begin_section(&self, section: Section) {
+        self.context.serves.set(std::ptr::null());
+        let seat = self.seat();
+        if section == Section::Short {
+            // If it is stuck already it has been replaced.
+            seat.exchange_duty(ON, BRIEFLY_AWAY);
+        } else if seat.exchange_duty(ON, AWAY) {
+            self.scheduler.idle.go_away();
+            if !self.queue.is_empty() || !seat.slot.peek().is_null() {
+                self.find_replacement();
+            }
+        }
+    }
+
+    #[inline]
+    pub(super) fn end_section(&self, section: Section) {
+        self.context.serves.set(self.context.host);
+        // So that the monitor can tell one section from the next.
+        self.count_turn();
+        let seat = self.seat();
+        if section == Section::Short {
+            seat.exchange_duty(BRIEFLY_AWAY, ON);
+        } else if seat.exchange_duty(AWAY, ON) {
+            self.scheduler.idle.come_back();
+        }
+    }
+
+    /// It is away, and there is work: gets somebody up for it.
+    #[cold]
+    fn find_replacement(&self) {
+        let scheduler = &*self.scheduler;
+        match scheduler.idle.choose_unfenced() {
+            Choice::Wake(index) => scheduler.wake(index),
+            Choice::Relieve => {
+                let mut roster = scheduler.crew.roster.lock();
+                if roster.spares.is_empty() {
+                    drop(roster);
+                    scheduler.monitor.call();
+                } else if self.seat().exchange_duty(AWAY, STUCK) {
+                    scheduler.idle.count_off_duty(true);
+                    scheduler.call_spare_in(&mut roster);
+                }
+            }
+            Choice::Nothing => {}
+        }
+    }
+
     /// The thread is about to end: gives everything back.
     fn close(self) {
         let class = self.scheduler.default_class;
         stack::give(class, &mut self.stacks.borrow_mut(), 0);
         stack::release(class, self.credits.get() + STACKS_KEPT);
-        if self.scheduler.phase() == ABANDONED {
+        let Worker { scheduler, index, seat, queue, .. } = self;
+        seat.thread.store(0, Ordering::Relaxed);
+        scheduler.vacate(index, queue);
+        if scheduler.phase() == ABANDONED {
             // Somebody may still wake a task that was left, so the scheduler has to stay.
-            std::mem::forget(Arc::clone(&self.scheduler));
+            std::mem::forget(Arc::clone(&scheduler));
         }
-        self.scheduler.exited();
+        scheduler.exited();
     }
 }

@@ -1,0 +1,390 @@
+//! The crew: who is on duty, who is stuck, and who steps in.
+//!
+//! A worker is a kernel thread on a *seat*: what the others see of it, its slot, its queue's other end, its timers, its
+//! way to sleep. A task that blocks its thread, or computes without end, takes the thread with it, but not the seat's
+//! belongings: every other worker may take tasks from a seat's slot and queue, and claim its timers. So nothing has to be
+//! handed over when a worker is stuck. It only has to be *replaced*: by one on another seat.
+//!
+//! # Duties
+//!
+//! ```text
+//!            announced section begins          the monitor sees it last
+//!        ┌──────────────────────────▶ AWAY ───────────────────────────┐
+//!        │ ◀──────────────────────────                                ▼
+//!   ──▶ ON                  it ends                                 STUCK
+//!    ▲   │ ──────────────────────────────────────────────────────────▶ │
+//!    │   │           the monitor sees it asleep in the kernel, or      │
+//!    │   │           on the same task for long                         │
+//!    │   │ too many are on duty                 its task came back;    │ its task came back;
+//!    │   ▼                                      there are enough       │ one is wanted: ON
+//!    └─ SPARE ◀────────────────────────────────────────────────────────┘
+//!  called in
+//! ```
+//!
+//! ON and AWAY are *on duty*. As many as are wanted are kept there: a seat that is relieved of its duty (it becomes
+//! STUCK) is replaced by a spare one, whose thread is parked or has yet to be started. Where there are too many, since
+//! the stuck came back, some become spare. A spare thread ends after [`SPARE_FOR`] without work; its seat stays.
+//!
+//! Duties change under the lock of the roster, but for ON and AWAY, which a worker and the monitor exchange by
+//! compare-and-swap, so that an announced section costs no lock.
+//!
+//! # Who looks after a seat that is off duty
+//! * Its queue and slot: any worker that searches, as for every seat. A task that is stuck but runs may go on to wake
+//!   others, into its own slot; as its seat is off duty it notifies each time (see `Worker::ready`).
+//! * Its timers: the monitor.
+//! * A spare seat has nothing in its queue and slot: its worker has put it into the injector before it parked.
+//!
+//! # The races, and why they can't happen
+//! * **A worker is called stuck as it goes to sleep.** It is on the list of sleepers then, and off duty. The monitor finds
+//!   it asleep and puts it on duty again; if it is woken before that, it sees its duty itself.
+//! * **Work is published while a replacement is on its way.** The publisher finds no sleeper to wake. The replacement is a
+//!   worker that is up: it looks everywhere before it sleeps, and its last look comes after the count (see `idle.rs`).
+//! * **A spare one is called in while it still hands over.** Its duty is set and its sleep notified, so its park returns at
+//!   once.
+//!
+//! # The last one
+//! At most `max_threads` threads are started. When they are used up and all but one are stuck, the last one takes only
+//! tasks that have begun: what the stuck ones wait for, such as a lock of `std`'s, is held by one of these, and a task that
+//! has not begun holds nothing. New tasks wait until somebody comes back, or until no task is left that has begun and
+//! waits. (A task that has begun can block the last one too. No bound on threads prevents that.)
+
+use super::sleep::Sleep;
+use super::slot::NextSlot;
+use super::worker::{self, Worker};
+use super::{Runnable, Scheduler};
+use crate::primitive::{AtomicI32, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use crate::stack;
+use crate::timer::Timers;
+use crossbeam_deque::{Stealer, Worker as Deque};
+use crossbeam_utils::CachePadded;
+use parking_lot::Mutex;
+use std::io;
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How long a spare thread waits to be called in before it ends.
+pub(super) const SPARE_FOR: Duration = Duration::from_secs(10);
+
+pub(super) const ON: u8 = 0;
+/// In an announced section; whoever publishes work should know.
+pub(super) const AWAY: u8 = 1;
+/// In an announced section that is short, as a rule: only the monitor looks at it.
+pub(super) const BRIEFLY_AWAY: u8 = 2;
+pub(super) const STUCK: u8 = 3;
+pub(super) const SPARE: u8 = 4;
+
+/// What the others see of a worker.
+pub(super) struct Seat {
+    pub(super) slot: NextSlot,
+    /// Counts the worker's turns, for others to see whether it moves. Written by the worker alone.
+    pub(super) turn: AtomicU32,
+    /// Relaxed where it is but a hint; the exchanges order what depends on them.
+    pub(super) duty: AtomicU8,
+    pub(super) stealer: Stealer<Runnable>,
+    pub(super) timers: Timers,
+    pub(super) sleep: Sleep,
+    /// How many tasks were spawned and ended here. Written by the worker alone.
+    pub(super) spawned: AtomicU64,
+    pub(super) ended: AtomicU64,
+    /// The kernel's name of the thread; 0 while there is none.
+    pub(super) thread: AtomicI32,
+    /// The queue's own end, while no thread has it.
+    queue: Mutex<Option<Deque<Runnable>>>,
+}
+
+impl Seat {
+    fn new(start: Instant) -> Arc<CachePadded<Seat>> {
+        let queue = Deque::new_fifo();
+        Arc::new(CachePadded::new(Seat {
+            slot: NextSlot::new(),
+            turn: AtomicU32::new(0),
+            duty: AtomicU8::new(SPARE),
+            stealer: queue.stealer(),
+            timers: Timers::new(start),
+            sleep: Sleep::new(),
+            spawned: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+            thread: AtomicI32::new(0),
+            queue: Mutex::new(Some(queue)),
+        }))
+    }
+
+    #[inline]
+    pub(super) fn duty(&self) -> u8 {
+        self.duty.load(Ordering::Relaxed)
+    }
+
+    /// Whether it counts among those who look for work.
+    pub(super) fn is_on_duty(&self) -> bool {
+        self.duty() < STUCK
+    }
+
+    /// Exchanges one duty for another.
+    pub(super) fn exchange_duty(&self, old: u8, new: u8) -> bool {
+        // AcqRel: whoever sees a duty sees what came before it.
+        self.duty.compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    pub(super) fn sit_down(&self) -> Deque<Runnable> {
+        self.queue.lock().take().expect("one thread at a time has a seat")
+    }
+
+    fn get_up(&self, queue: Deque<Runnable>) {
+        *self.queue.lock() = Some(queue);
+    }
+}
+
+/// All seats: those that were ever used, and room for as many as there may be threads.
+pub(super) struct Crew {
+    seats: Box<[OnceLock<Arc<CachePadded<Seat>>>]>,
+    /// How many were made.
+    open: AtomicUsize,
+    start: Instant,
+    /// What the threads are called, before their number.
+    name: String,
+    pub(super) roster: Mutex<Roster>,
+}
+
+pub(super) struct Roster {
+    /// Spare seats with a parked thread, and those without.
+    pub(super) spares: Vec<usize>,
+    vacant: Vec<usize>,
+    threads: Vec<Option<JoinHandle<()>>>,
+    /// How many workers there are to be.
+    pub(super) wanted: usize,
+    /// How many more than that while a wave of tasks blocks; see `monitor.rs`.
+    pub(super) extra: usize,
+}
+
+/// What a worker that asked for its duty is to do.
+#[derive(PartialEq, Eq)]
+pub(super) enum Orders {
+    Work,
+    End,
+}
+
+impl Crew {
+    pub(super) fn new(wanted: usize, max_threads: usize, name: &str, start: Instant) -> Crew {
+        Crew {
+            seats: (0..max_threads).map(|_| OnceLock::new()).collect(),
+            open: AtomicUsize::new(0),
+            start,
+            name: name.into(),
+            roster: Mutex::new(Roster {
+                spares: Vec::new(),
+                vacant: Vec::new(),
+                threads: Vec::new(),
+                wanted,
+                extra: 0,
+            }),
+        }
+    }
+
+    /// How many seats are in use, or were.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        // Acquire: pairs with the Release of `open_seat`.
+        self.open.load(Ordering::Acquire)
+    }
+
+    #[inline]
+    pub(super) fn seat(&self, index: usize) -> &Arc<CachePadded<Seat>> {
+        self.seats[index].get().expect("an open seat")
+    }
+
+    #[inline]
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Seat> {
+        self.seats[..self.len()].iter().map(|seat| &***seat.get().expect("an open seat"))
+    }
+
+    /// A seat without a thread.
+    fn vacant_seat(&self, roster: &mut Roster) -> Option<usize> {
+        if let Some(index) = roster.vacant.pop() {
+            return Some(index);
+        }
+        let index = self.len();
+        if index == self.seats.len() {
+            return None;
+        }
+        self.seats[index].get_or_init(|| Seat::new(self.start));
+        roster.threads.push(None);
+        // Release: pairs with the Acquire of `len`.
+        self.open.store(index + 1, Ordering::Release);
+        Some(index)
+    }
+}
+
+/// No thread could be called in: an error if there may be more, but the system has none.
+pub(super) struct Short(pub(super) Option<io::Error>);
+
+impl Scheduler {
+    /// Takes one off duty whose thread is busy with its task. `false` if it has just come back.
+    pub(super) fn relieve(&self, seat: &Seat, duty: u8) -> bool {
+        let _roster = self.crew.roster.lock();
+        if !seat.exchange_duty(duty, STUCK) {
+            return false;
+        }
+        self.idle.count_off_duty(duty == AWAY);
+        true
+    }
+
+    /// Puts a worker back on duty that was called stuck, but has gone to sleep.
+    pub(super) fn reinstate(&self, seat: &Seat) {
+        let _roster = self.crew.roster.lock();
+        if seat.exchange_duty(STUCK, ON) {
+            self.idle.count_on_duty();
+        }
+    }
+
+    /// Calls in as many spare workers.
+    pub(super) fn call_in(&self, count: usize) -> Result<(), Short> {
+        let mut roster = self.crew.roster.lock();
+        (0..count).try_for_each(|_| self.call_one_in(&mut roster))
+    }
+
+    fn call_one_in(&self, roster: &mut Roster) -> Result<(), Short> {
+        if self.call_spare_in(roster) {
+            return Ok(());
+        }
+        let Some(index) = self.crew.vacant_seat(roster) else { return Err(Short(None)) };
+        let seat = self.crew.seat(index);
+        // The new thread must find itself on duty.
+        seat.duty.store(ON, Ordering::Release);
+        match self.start_worker(index) {
+            Ok(thread) => {
+                self.idle.count_on_duty();
+                roster.threads[index] = Some(thread);
+                Ok(())
+            }
+            Err(error) => {
+                seat.duty.store(SPARE, Ordering::Release);
+                roster.vacant.push(index);
+                Err(Short(Some(error)))
+            }
+        }
+    }
+
+    /// Calls in a spare worker whose thread is there.
+    pub(super) fn call_spare_in(&self, roster: &mut Roster) -> bool {
+        let Some(index) = roster.spares.pop() else { return false };
+        let seat = self.crew.seat(index);
+        // Release: pairs with the lock of the roster, under which the worker reads it.
+        seat.duty.store(ON, Ordering::Release);
+        self.idle.count_on_duty();
+        seat.sleep.wake(&self.netpoll);
+        true
+    }
+
+    /// Starts the thread of a vacant seat.
+    fn start_worker(&self, index: usize) -> io::Result<JoinHandle<()>> {
+        let scheduler = self.me.upgrade().expect("whoever calls keeps it alive");
+        stack::reserve(self.default_class, worker::STACKS_KEPT)?;
+        self.exits.lock().left += 1;
+        let name = format!("{}-{index}", self.crew.name);
+        let started = std::thread::Builder::new().name(name).spawn(move || worker::main(scheduler, index));
+        started.map_err(|error| {
+            stack::release(self.default_class, worker::STACKS_KEPT);
+            self.exits.lock().left -= 1;
+            let advice = "ask for fewer workers, or raise `ulimit -u`";
+            io::Error::new(error.kind(), format!("can't start worker thread {index}: {error}; {advice}"))
+        })
+    }
+
+    /// A worker's thread ends. The seat may have another one at once.
+    pub(super) fn vacate(&self, index: usize, queue: Deque<Runnable>) {
+        let mut roster = self.crew.roster.lock();
+        let seat = self.crew.seat(index);
+        seat.get_up(queue);
+        if seat.duty() == SPARE {
+            roster.vacant.push(index);
+        }
+    }
+
+    /// The threads' handles, once all have said that they end.
+    pub(super) fn take_threads(&self) -> Vec<JoinHandle<()>> {
+        self.crew.roster.lock().threads.iter_mut().filter_map(Option::take).collect()
+    }
+
+    pub(super) fn wake_spares(&self) {
+        let spares = self.crew.roster.lock().spares.clone();
+        spares.into_iter().for_each(|index| self.wake(index));
+    }
+}
+
+impl Worker {
+    /// Whether it should ask for its duty: it was relieved, or there are too many.
+    #[inline]
+    pub(super) fn should_report(&self) -> bool {
+        self.seat().duty() != ON || self.scheduler.idle.has_surplus()
+    }
+
+    /// A worker between two tasks asks for its duty. As a spare one it waits here until it is called in. `searching` is
+    /// whether it is counted as such, and becomes false if it had to wait.
+    #[cold]
+    pub(super) fn report(&self, searching: &mut bool) -> Orders {
+        let scheduler = &*self.scheduler;
+        let seat = self.seat();
+        let mut roster = scheduler.crew.roster.lock();
+        let has_surplus = scheduler.idle.has_surplus();
+        if seat.duty() == STUCK {
+            if scheduler.idle.on_duty() < roster.wanted + roster.extra {
+                seat.duty.store(ON, Ordering::Release);
+                scheduler.idle.count_on_duty();
+                return Orders::Work;
+            }
+        } else if has_surplus {
+            scheduler.idle.count_off_duty(false);
+        } else {
+            return Orders::Work;
+        }
+        seat.duty.store(SPARE, Ordering::Release);
+        roster.spares.push(self.index());
+        drop(roster);
+        if std::mem::take(searching) && scheduler.idle.end_search() {
+            scheduler.notify();
+        }
+        self.hand_over();
+        self.wait_as_spare()
+    }
+
+    /// Puts what it has into the injector.
+    fn hand_over(&self) {
+        let mut any = false;
+        while let Some(task) = self.take_own() {
+            self.scheduler.injector.push(Runnable(task));
+            any = true;
+        }
+        if any {
+            self.scheduler.notify();
+        }
+        if !self.seat().timers.is_empty() {
+            // They are the monitor's now.
+            self.scheduler.monitor.call();
+        }
+    }
+
+    fn wait_as_spare(&self) -> Orders {
+        let scheduler = &*self.scheduler;
+        let seat = self.seat();
+        let until = Instant::now() + SPARE_FOR;
+        loop {
+            let is_over = scheduler.is_over();
+            let mut roster = scheduler.crew.roster.lock();
+            if seat.duty() == ON {
+                return Orders::Work;
+            }
+            if is_over || Instant::now() >= until {
+                roster.spares.retain(|&spare| spare != self.index());
+                drop(roster);
+                if is_over {
+                    // Maybe it has run the last task itself.
+                    scheduler.wake_all();
+                }
+                return Orders::End;
+            }
+            drop(roster);
+            seat.sleep.park(Some(until));
+        }
+    }
+}

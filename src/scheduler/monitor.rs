@@ -1,0 +1,378 @@
+//! The monitor: a kernel thread that sees to it that as many workers are on duty as there should be.
+//!
+//! It looks at the workers from time to time. One whose turn is still the same as at the last look, and who isn't asleep
+//! for want of work, is in the middle of a task. It is *stuck* if
+//!
+//! * its thread is asleep in the kernel: the task makes a system call that blocks, waits for a lock of `std`, or for C
+//!   code that does. Two looks, [`SECOND_LOOK`] apart, find it so, and no processor time spent in between; or
+//! * it runs on: for [`TOO_LONG`] by the clock, and for [`TOO_BUSY`] by its own processor time, for a thread that others
+//!   keep from the processor isn't to blame; or
+//! * it is in an announced section ([`blocking`](crate::blocking())), and somebody wants work done, or a look was long
+//!   enough ago.
+//!
+//! The monitor takes it off duty and calls a spare one in; see `crew.rs`. The kernel then shares the processors.
+//!
+//! # Waves
+//! If all that are on duty block, and work waits, those called in for them will most likely block too. So each wave is
+//! twice the one before, up to the number of tasks that wait: 64 sleeping threads are there after six looks. When a
+//! look finds nobody newly stuck, the wave is over, and who is too many becomes spare.
+//!
+//! # When it looks
+//! A look costs some ten microseconds of processor time, most of it for waking up. So it looks often only if there is
+//! reason to: [`FIRST_LOOK`] after somebody got up, and as long as it finds workers asleep in the kernel; then half as
+//! often each time, down to a look each [`CALM`] if all workers are up, and each [`QUIET`] if one sleeps and so can look
+//! after the others. When all have slept for some time it sleeps too, until somebody gets up, or until a timer of a seat
+//! that is off duty. A runtime with nothing to do has no tick.
+//!
+//! So the first task in a long while that blocks when all others work is seen within [`CALM`], and one that blocks after
+//! others did, or soon after the workers got up, within a fraction of a millisecond.
+//!
+//! # Besides
+//! * It fires the timers of seats that are off duty, and of those that don't move.
+//! * If somebody is up and doesn't move while others sleep and none of them naps, it gets one up, which looks into the
+//!   queues and the slots, at the timers and the poller (see `search.rs`).
+//!
+//! # Tried and rejected
+//! * Signals that interrupt a task: what it holds then nobody knows.
+//! * A tick of half a millisecond throughout: a hundredth of the processor time of two cores.
+//! * To tell a blocked thread by its processor time alone: one that others keep from the processor looks the same.
+
+use super::Scheduler;
+use super::crew::{AWAY, BRIEFLY_AWAY, ON, SPARE, STUCK, Seat, Short};
+use super::idle::Choice;
+use super::thread_state::ThreadState;
+use crate::primitive::{AtomicBool, AtomicU8, Ordering, fence, thread};
+use crate::wait::Wakeup;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+const FIRST_LOOK: Duration = Duration::from_micros(300);
+const SECOND_LOOK: Duration = Duration::from_micros(40);
+/// The longest time between two looks: soon after some were found blocked, while all workers are up, and while one
+/// sleeps.
+const ALERT: Duration = Duration::from_millis(1);
+const CALM: Duration = Duration::from_millis(4);
+const QUIET: Duration = Duration::from_millis(10);
+/// How long it stays alert.
+const ALERT_FOR: Duration = Duration::from_millis(100);
+/// How long all must have slept before it does.
+const TO_SLEEP: Duration = Duration::from_millis(20);
+/// Looks from the first one on are not begun anew more often than this.
+const TO_BEGIN_ANEW: Duration = Duration::from_millis(10);
+const TOO_LONG: Duration = Duration::from_millis(10);
+const TOO_BUSY: Duration = Duration::from_millis(1);
+
+const WATCHING: u8 = 0;
+/// The next look is some time off: who gets up as the last one should say so.
+const DROWSY: u8 = 1;
+/// All sleep: who gets up should say so.
+const ASLEEP: u8 = 2;
+
+/// How the others reach the monitor.
+pub(super) struct Monitor {
+    state: AtomicU8,
+    called: AtomicBool,
+    thread: OnceLock<thread::Thread>,
+}
+
+impl Monitor {
+    pub(super) fn new() -> Monitor {
+        Monitor { state: AtomicU8::new(WATCHING), called: AtomicBool::new(false), thread: OnceLock::new() }
+    }
+
+    /// Makes it look at once: somebody is away, and there is work.
+    #[cold]
+    pub(super) fn call(&self) {
+        // Release: pairs with the Acquire in `sleep`.
+        if !self.called.swap(true, Ordering::Release) {
+            self.rouse();
+        }
+    }
+
+    fn rouse(&self) {
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
+    }
+
+    /// A worker has got up, and the counts say so.
+    #[inline]
+    pub(super) fn note_up(&self, all_are_up: bool) {
+        // SeqCst: the counts were changed before, so either this sees that it is asleep, or it saw the change.
+        let state = self.state.load(Ordering::SeqCst);
+        if state == ASLEEP || state == DROWSY && all_are_up {
+            // Relaxed: one of those that got up rouses it.
+            if self.state.swap(WATCHING, Ordering::Relaxed) != WATCHING {
+                self.rouse();
+            }
+        }
+    }
+
+    /// Sleeps until then, or until it is called or roused. Says whether it was called.
+    fn sleep(&self, state: u8, until: Option<Instant>) -> bool {
+        loop {
+            // Acquire: pairs with the Release of `call`.
+            if self.called.swap(false, Ordering::Acquire) {
+                return true;
+            }
+            if state != WATCHING && self.state.load(Ordering::Relaxed) == WATCHING {
+                return false;
+            }
+            match until {
+                None => thread::park(),
+                Some(until) => {
+                    let left = until.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return false;
+                    }
+                    thread::park_timeout(left);
+                }
+            }
+        }
+    }
+}
+
+/// The monitor's thread.
+pub(super) fn main(scheduler: Arc<Scheduler>) {
+    super::thread_state::want_precise_timers();
+    let _ = scheduler.monitor.thread.set(thread::current());
+    let mut watch = Watch::new(&scheduler);
+    while !scheduler.is_over() {
+        let called = watch.sleep();
+        watch.look(called);
+    }
+    scheduler.exited();
+}
+
+/// What the monitor knows of one worker.
+struct Record {
+    turn: u32,
+    /// When it was first seen at that turn, and how much processor time it had had.
+    since: Instant,
+    busy: Option<Duration>,
+    thread: ThreadState,
+}
+
+impl Record {
+    fn new(now: Instant) -> Record {
+        Record { turn: 0, since: now, busy: None, thread: ThreadState::unknown() }
+    }
+
+    /// Whether it is still at the turn it was at.
+    fn is_unmoved(&mut self, seat: &Seat, now: Instant) -> bool {
+        // Relaxed: a hint.
+        let turn = seat.turn.load(Ordering::Relaxed);
+        if turn == self.turn {
+            return true;
+        }
+        self.turn = turn;
+        self.since = now;
+        self.busy = None;
+        false
+    }
+}
+
+enum Verdict {
+    Fine,
+    /// Asleep in the kernel. With its processor time.
+    Blocked(Duration),
+    RunsOn,
+}
+
+struct Watch<'a> {
+    scheduler: &'a Scheduler,
+    records: Vec<Record>,
+    interval: Duration,
+    /// When the looks were begun anew, when somebody was last found blocked, and since when all sleep.
+    begun: Instant,
+    last_blocked: Option<Instant>,
+    quiet_since: Option<Instant>,
+    /// How many were called in at once, while all block.
+    wave: usize,
+    woken: Vec<Wakeup>,
+}
+
+impl<'a> Watch<'a> {
+    fn new(scheduler: &'a Scheduler) -> Watch<'a> {
+        Watch {
+            scheduler,
+            records: Vec::new(),
+            interval: FIRST_LOOK,
+            begun: Instant::now(),
+            last_blocked: None,
+            quiet_since: None,
+            wave: 0,
+            woken: Vec::new(),
+        }
+    }
+
+    /// Sleeps until the next look. Says whether it was called.
+    fn sleep(&mut self) -> bool {
+        let scheduler = self.scheduler;
+        let monitor = &scheduler.monitor;
+        let now = Instant::now();
+        let timer = scheduler.crew.iter().filter(|seat| !seat.is_on_duty()).filter_map(|seat| seat.timers.next()).min();
+        let is_short = scheduler.idle.on_duty() < scheduler.crew.roster.lock().wanted;
+        let is_quiet = self.quiet_since.is_some_and(|since| now - since >= TO_SLEEP) && !is_short;
+        let state = if is_quiet {
+            ASLEEP
+        } else if self.interval > ALERT && now - self.begun >= TO_BEGIN_ANEW {
+            DROWSY
+        } else {
+            WATCHING
+        };
+        // SeqCst: pairs with the load of `note_up`.
+        monitor.state.store(state, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        let called = if state == ASLEEP && scheduler.idle.all_sleep() {
+            monitor.sleep(state, timer)
+        } else {
+            let look = now + self.interval;
+            monitor.sleep(state, Some(timer.map_or(look, |timer| timer.min(look))))
+        };
+        if state != WATCHING && monitor.state.swap(WATCHING, Ordering::Relaxed) == WATCHING {
+            self.begin_anew();
+        }
+        called
+    }
+
+    fn begin_anew(&mut self) {
+        self.begun = Instant::now();
+        self.interval = FIRST_LOOK;
+        self.quiet_since = None;
+    }
+
+    fn look(&mut self, called: bool) {
+        let scheduler = self.scheduler;
+        let now = Instant::now();
+        let mut relieved = 0;
+        let mut is_stiff = false;
+        let mut suspects = Vec::new();
+        self.records.resize_with(scheduler.crew.len(), || Record::new(now));
+        for (index, seat) in scheduler.crew.iter().enumerate() {
+            let record = &mut self.records[index];
+            let is_unmoved = record.is_unmoved(seat, now);
+            match seat.duty() {
+                SPARE => {}
+                STUCK if seat.sleep.is_asleep() => scheduler.reinstate(seat),
+                STUCK => {}
+                duty @ (AWAY | BRIEFLY_AWAY) => {
+                    if is_unmoved || called && duty == AWAY {
+                        relieved += usize::from(scheduler.relieve(seat, duty));
+                    }
+                }
+                _ if seat.sleep.is_asleep() => record.since = now,
+                duty if is_unmoved => {
+                    is_stiff = true;
+                    match record.judge(seat, now) {
+                        Verdict::Fine => {}
+                        Verdict::Blocked(busy) => suspects.push((index, busy)),
+                        Verdict::RunsOn => relieved += usize::from(scheduler.relieve(seat, duty)),
+                    }
+                }
+                _ => continue,
+            }
+            if !seat.timers.is_empty() {
+                seat.timers.expire(now, &mut self.woken);
+            }
+        }
+        let blocked = self.look_again(&suspects);
+        relieved += blocked;
+        self.woken.drain(..).for_each(Wakeup::fire);
+        if is_stiff
+            && scheduler.naps.load(Ordering::Relaxed) == 0
+            && let Choice::Wake(index) = scheduler.idle.choose_unfenced()
+        {
+            scheduler.wake(index);
+        }
+        self.reinforce(relieved);
+        self.set_interval(now, !suspects.is_empty() || relieved > 0);
+    }
+
+    /// Those that still sleep in the kernel are blocked. Returns how many.
+    fn look_again(&mut self, suspects: &[(usize, Duration)]) -> usize {
+        if suspects.is_empty() {
+            return 0;
+        }
+        std::thread::sleep(SECOND_LOOK);
+        let scheduler = self.scheduler;
+        let mut blocked = 0;
+        for &(index, busy) in suspects {
+            let seat = scheduler.crew.seat(index);
+            let record = &mut self.records[index];
+            // Relaxed: a hint.
+            if seat.turn.load(Ordering::Relaxed) == record.turn
+                && !seat.sleep.is_asleep()
+                && record.thread.is_asleep()
+                && record.thread.busy() == busy
+                && scheduler.relieve(seat, ON)
+            {
+                blocked += 1;
+            }
+        }
+        blocked
+    }
+
+    /// Calls in as many as are wanted.
+    fn reinforce(&mut self, relieved: usize) {
+        let scheduler = self.scheduler;
+        let idle = &scheduler.idle;
+        let quota = {
+            let mut roster = scheduler.crew.roster.lock();
+            if relieved == 0 {
+                self.wave = 0;
+            } else if idle.on_duty() == 0 {
+                let next = if self.wave == 0 { roster.wanted } else { 2 * self.wave };
+                self.wave = next.min(scheduler.waiting()).max(roster.wanted);
+            }
+            roster.extra = self.wave.saturating_sub(roster.wanted);
+            let quota = roster.wanted + roster.extra;
+            idle.set_quota(quota);
+            quota
+        };
+        let on_duty = idle.on_duty();
+        if on_duty < quota {
+            if let Err(Short(error)) = scheduler.call_in(quota - on_duty)
+                && idle.on_duty() == 0
+            {
+                scheduler.shortage.give(scheduler.crew.len(), error);
+            }
+        }
+    }
+
+    fn set_interval(&mut self, now: Instant, found_blocked: bool) {
+        let idle = &self.scheduler.idle;
+        if found_blocked {
+            self.last_blocked = Some(now);
+            self.interval = FIRST_LOOK;
+        } else {
+            let is_alert = self.last_blocked.is_some_and(|last| now - last < ALERT_FOR);
+            let longest = match (idle.any_sleeps(), is_alert) {
+                (true, _) => QUIET,
+                (false, true) => ALERT,
+                (false, false) => CALM,
+            };
+            self.interval = (self.interval * 2).min(longest);
+        }
+        self.quiet_since = if idle.all_sleep() { self.quiet_since.or(Some(now)) } else { None };
+    }
+}
+
+impl Record {
+    /// What is to be said of a worker that doesn't move.
+    fn judge(&mut self, seat: &Seat, now: Instant) -> Verdict {
+        // Relaxed: it doesn't change while the thread is in a task.
+        if !self.thread.watch(seat.thread.load(Ordering::Relaxed)) {
+            return Verdict::Fine;
+        }
+        let busy = self.thread.busy();
+        if self.thread.is_asleep() {
+            return Verdict::Blocked(busy);
+        }
+        let before = *self.busy.get_or_insert(busy);
+        if now - self.since >= TOO_LONG && busy.saturating_sub(before) >= TOO_BUSY {
+            return Verdict::RunsOn;
+        }
+        Verdict::Fine
+    }
+}
