@@ -187,8 +187,9 @@ struct Watch<'a> {
     begun: Instant,
     last_blocked: Option<Instant>,
     quiet_since: Option<Instant>,
-    /// How many were called in at once, while all block.
+    /// How many were called in at once, while all block; and for how many looks nobody did.
     wave: usize,
+    calm_looks: u32,
     woken: Vec<Wakeup>,
 }
 
@@ -202,6 +203,7 @@ impl<'a> Watch<'a> {
             last_blocked: None,
             quiet_since: None,
             wave: 0,
+            calm_looks: 0,
             woken: Vec::new(),
         }
     }
@@ -262,8 +264,9 @@ impl<'a> Watch<'a> {
                     }
                 }
                 _ if seat.sleep.is_asleep() => record.since = now,
-                duty if is_unmoved => {
-                    is_stiff = true;
+                // In a wave there is no need to see it twice at the same turn.
+                duty if is_unmoved || self.wave > 0 => {
+                    is_stiff |= is_unmoved;
                     match record.judge(seat, now) {
                         Verdict::Fine => {}
                         Verdict::Blocked(busy) => suspects.push((index, busy)),
@@ -320,8 +323,12 @@ impl<'a> Watch<'a> {
         let quota = {
             let mut roster = scheduler.crew.roster.lock();
             if relieved == 0 {
-                self.wave = 0;
+                self.calm_looks += 1;
+                if self.calm_looks > 1 {
+                    self.wave = 0;
+                }
             } else if idle.on_duty() == 0 {
+                self.calm_looks = 0;
                 let next = if self.wave == 0 { roster.wanted } else { 2 * self.wave };
                 self.wave = next.min(scheduler.waiting()).max(roster.wanted);
             }
