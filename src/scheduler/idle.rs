@@ -58,7 +58,7 @@ fn sleeping(counts: u64) -> u64 {
 }
 
 fn searching(counts: u64) -> u64 {
-    counts / SEARCHER & (SEARCHER - 1)
+    (counts / SEARCHER) & (SEARCHER - 1)
 }
 
 fn away(counts: u64) -> u64 {

@@ -338,12 +338,11 @@ impl<'a> Watch<'a> {
             quota
         };
         let on_duty = idle.on_duty();
-        if on_duty < quota {
-            if let Err(Short(error)) = scheduler.call_in(quota - on_duty)
-                && idle.on_duty() == 0
-            {
-                scheduler.shortage.give(scheduler.crew.len(), error);
-            }
+        if on_duty < quota
+            && let Err(Short(error)) = scheduler.call_in(quota - on_duty)
+            && idle.on_duty() == 0
+        {
+            scheduler.shortage.give(scheduler.crew.len(), error);
         }
     }
 
