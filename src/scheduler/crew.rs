@@ -37,6 +37,9 @@
 //! # The races, and why they can't happen
 //! * **A worker is called stuck as it goes to sleep.** It is on the list of sleepers then, and off duty. The monitor finds
 //!   it asleep and puts it on duty again; if it is woken before that, it sees its duty itself.
+//! * **Work lies in the queue of one that is called stuck**, and the others go to sleep, as nobody is up whom they should
+//!   look after. Whoever relieves it of its duty notifies afterwards, and a worker's last look before it sleeps covers those
+//!   that are stuck. As for work that is published (see `idle.rs`), one of the two sees the other.
 //! * **Work is published while a replacement is on its way.** The publisher finds no sleeper to wake. The replacement is a
 //!   worker that is up: it looks everywhere before it sleeps, and its last look comes after the count (see `idle.rs`).
 //! * **A spare one is called in while it still hands over.** Its duty is set and its sleep notified, so its park returns at
@@ -50,6 +53,7 @@
 
 use super::sleep::Sleep;
 use super::slot::NextSlot;
+use super::thread_state;
 use super::worker::{self, Worker};
 use super::{Runnable, Scheduler};
 use crate::primitive::{AtomicI32, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -118,6 +122,11 @@ impl Seat {
     /// Whether it counts among those who look for work.
     pub(super) fn is_on_duty(&self) -> bool {
         self.duty() < STUCK
+    }
+
+    /// Whether a task lies in its queue or slot. A hint.
+    pub(super) fn has_work(&self) -> bool {
+        !self.stealer.is_empty() || !self.slot.peek().is_null()
     }
 
     /// Exchanges one duty for another.
@@ -198,6 +207,11 @@ impl Crew {
         self.seats[..self.len()].iter().map(|seat| &***seat.get().expect("an open seat"))
     }
 
+    /// Whether work lies with one that is stuck.
+    pub(super) fn has_work_left(&self) -> bool {
+        self.iter().any(|seat| seat.duty() == STUCK && seat.has_work())
+    }
+
     /// A seat without a thread.
     fn vacant_seat(&self, roster: &mut Roster) -> Option<usize> {
         if let Some(index) = roster.vacant.pop() {
@@ -221,11 +235,15 @@ pub(super) struct Short(pub(super) Option<io::Error>);
 impl Scheduler {
     /// Takes one off duty whose thread is busy with its task. `false` if it has just come back.
     pub(super) fn relieve(&self, seat: &Seat, duty: u8) -> bool {
-        let _roster = self.crew.roster.lock();
+        let roster = self.crew.roster.lock();
         if !seat.exchange_duty(duty, STUCK) {
             return false;
         }
         self.idle.count_off_duty(duty == AWAY);
+        drop(roster);
+        if seat.has_work() {
+            self.notify();
+        }
         true
     }
 
@@ -249,16 +267,17 @@ impl Scheduler {
         }
         let Some(index) = self.crew.vacant_seat(roster) else { return Err(Short(None)) };
         let seat = self.crew.seat(index);
-        // The new thread must find itself on duty.
+        // The new thread must find itself on duty, and counted.
         seat.duty.store(ON, Ordering::Release);
+        self.idle.count_on_duty();
         match self.start_worker(index) {
             Ok(thread) => {
-                self.idle.count_on_duty();
                 roster.threads[index] = Some(thread);
                 Ok(())
             }
             Err(error) => {
                 seat.duty.store(SPARE, Ordering::Release);
+                self.idle.count_off_duty(false);
                 roster.vacant.push(index);
                 Err(Short(Some(error)))
             }
@@ -328,6 +347,8 @@ impl Worker {
         let mut roster = scheduler.crew.roster.lock();
         let has_surplus = scheduler.idle.has_surplus();
         if seat.duty() == STUCK {
+            // If it was called so for running on.
+            thread_state::set_slice(0, None);
             if scheduler.idle.on_duty() < roster.wanted + roster.extra {
                 seat.duty.store(ON, Ordering::Release);
                 scheduler.idle.count_on_duty();

@@ -13,9 +13,9 @@
 //! The monitor takes it off duty and calls a spare one in; see `crew.rs`. The kernel then shares the processors.
 //!
 //! # Waves
-//! If all that are on duty block, and work waits, those called in for them will most likely block too. So each wave is
-//! twice the one before, up to the number of tasks that wait: 64 sleeping threads are there after six looks. When a
-//! look finds nobody newly stuck, the wave is over, and who is too many becomes spare.
+//! If most of those that are on duty are stuck, and work waits, those called in for them will most likely be stuck soon,
+//! too. So each wave is twice the one before, up to the number of tasks that wait: 64 sleeping threads are there after
+//! six looks. When most workers move, or one has nothing to do, the wave is over, and who is too many becomes spare.
 //!
 //! # When it looks
 //! A look costs some ten microseconds of processor time, most of it for waking up. So it looks often only if there is
@@ -59,8 +59,10 @@ const ALERT_FOR: Duration = Duration::from_millis(100);
 const TO_SLEEP: Duration = Duration::from_millis(20);
 /// Looks from the first one on are not begun anew more often than this.
 const TO_BEGIN_ANEW: Duration = Duration::from_millis(10);
+/// At a stretch, a thread that runs on may have so much processor time, so that those that wake up need not wait for it.
+const SLICE: Duration = Duration::from_millis(20);
 const TOO_LONG: Duration = Duration::from_millis(10);
-const TOO_BUSY: Duration = Duration::from_millis(1);
+const TOO_BUSY: Duration = Duration::from_micros(200);
 
 const WATCHING: u8 = 0;
 /// The next look is some time off: who gets up as the last one should say so.
@@ -187,9 +189,8 @@ struct Watch<'a> {
     begun: Instant,
     last_blocked: Option<Instant>,
     quiet_since: Option<Instant>,
-    /// How many were called in at once, while all block; and for how many looks nobody did.
+    /// How many were called in at once, while most block.
     wave: usize,
-    calm_looks: u32,
     woken: Vec<Wakeup>,
 }
 
@@ -203,7 +204,6 @@ impl<'a> Watch<'a> {
             last_blocked: None,
             quiet_since: None,
             wave: 0,
-            calm_looks: 0,
             woken: Vec::new(),
         }
     }
@@ -248,7 +248,7 @@ impl<'a> Watch<'a> {
         let scheduler = self.scheduler;
         let now = Instant::now();
         let mut relieved = 0;
-        let mut is_stiff = false;
+        let mut unmoved = 0;
         let mut suspects = Vec::new();
         self.records.resize_with(scheduler.crew.len(), || Record::new(now));
         for (index, seat) in scheduler.crew.iter().enumerate() {
@@ -266,11 +266,16 @@ impl<'a> Watch<'a> {
                 _ if seat.sleep.is_asleep() => record.since = now,
                 // In a wave there is no need to see it twice at the same turn.
                 duty if is_unmoved || self.wave > 0 => {
-                    is_stiff |= is_unmoved;
+                    unmoved += usize::from(is_unmoved);
                     match record.judge(seat, now) {
                         Verdict::Fine => {}
                         Verdict::Blocked(busy) => suspects.push((index, busy)),
-                        Verdict::RunsOn => relieved += usize::from(scheduler.relieve(seat, duty)),
+                        Verdict::RunsOn => {
+                            if scheduler.relieve(seat, duty) {
+                                relieved += 1;
+                                record.thread.set_slice(Some(SLICE));
+                            }
+                        }
                     }
                 }
                 _ => continue,
@@ -282,13 +287,13 @@ impl<'a> Watch<'a> {
         let blocked = self.look_again(&suspects);
         relieved += blocked;
         self.woken.drain(..).for_each(Wakeup::fire);
-        if is_stiff
+        if unmoved > 0
             && scheduler.naps.load(Ordering::Relaxed) == 0
             && let Choice::Wake(index) = scheduler.idle.choose_unfenced()
         {
             scheduler.wake(index);
         }
-        self.reinforce(relieved);
+        self.reinforce(relieved, unmoved);
         self.set_interval(now, !suspects.is_empty() || relieved > 0);
     }
 
@@ -317,20 +322,17 @@ impl<'a> Watch<'a> {
     }
 
     /// Calls in as many as are wanted.
-    fn reinforce(&mut self, relieved: usize) {
+    fn reinforce(&mut self, relieved: usize, unmoved: usize) {
         let scheduler = self.scheduler;
         let idle = &scheduler.idle;
         let quota = {
             let mut roster = scheduler.crew.roster.lock();
-            if relieved == 0 {
-                self.calm_looks += 1;
-                if self.calm_looks > 1 {
-                    self.wave = 0;
-                }
-            } else if idle.on_duty() == 0 {
-                self.calm_looks = 0;
+            let most_are_stuck = 2 * idle.on_duty() <= self.wave.max(roster.wanted);
+            if relieved > 0 && most_are_stuck {
                 let next = if self.wave == 0 { roster.wanted } else { 2 * self.wave };
                 self.wave = next.min(scheduler.waiting()).max(roster.wanted);
+            } else if 2 * unmoved <= idle.on_duty() || idle.any_sleeps() {
+                self.wave = 0;
             }
             roster.extra = self.wave.saturating_sub(roster.wanted);
             let quota = roster.wanted + roster.extra;

@@ -176,12 +176,10 @@ impl Worker {
         if let Some(stolen) = victims().filter(long).find_map(|victim| self.steal_from(crew.seat(victim))) {
             return Some(stolen);
         }
-        let has_work =
-            |victim: usize| !crew.seat(victim).stealer.is_empty() || !crew.seat(victim).slot.peek().is_null();
         // The first few that have work are enough: the others are looked at the next time.
         let mut seen = [(usize::MAX, 0); 8];
         let mut found = 0;
-        for victim in victims().filter(|&victim| has_work(victim)).take(seen.len()) {
+        for victim in victims().filter(|&victim| crew.seat(victim).has_work()).take(seen.len()) {
             seen[found] = (victim, crew.seat(victim).turn.load(Ordering::Relaxed));
             found += 1;
         }
@@ -339,6 +337,7 @@ impl Worker {
             || !self.seat().stealer.is_empty()
             || !self.seat().slot.peek().is_null()
             || self.seat().duty() != ON
+            || scheduler.crew.len() > scheduler.idle.on_duty() && scheduler.crew.has_work_left()
             || scheduler.is_over()
     }
 
