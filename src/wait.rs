@@ -27,6 +27,7 @@ use crate::control::{Claimed, Epoch, Header, Outcome, Participant, State, Thread
 use crate::lock::Lock;
 use crate::primitive::thread::Thread;
 use std::cell::{Cell, UnsafeCell};
+use std::panic::{self, AssertUnwindSafe};
 use std::ptr::{self, NonNull};
 use std::task::Waker;
 
@@ -34,6 +35,12 @@ use std::task::Waker;
 pub(crate) struct FutureParker {
     pub(crate) state: State,
     pub(crate) waker: Lock<Option<Waker>>,
+}
+
+impl FutureParker {
+    pub(crate) fn new() -> FutureParker {
+        FutureParker { state: State::new(), waker: Lock::new(None) }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -154,7 +161,8 @@ impl Wakeup {
         }))
     }
 
-    /// Wakes it. Not under a lock: a waker is foreign code, and a scheduler may take its time.
+    /// Wakes it. Not under a lock: a waker is foreign code, and a scheduler may take its time. Nor is a waker's panic the
+    /// caller's, who may have others to wake, and holds what was handed over.
     #[inline]
     pub(crate) fn fire(self) {
         match self.0 {
@@ -162,8 +170,18 @@ impl Wakeup {
             // SAFETY: it was parked and the claim made it ours, so it has not finished and its stack is left.
             Wake::Task(task) => unsafe { task.as_ref().host().make_runnable(task) },
             Wake::Thread(thread) => thread.unpark(),
-            Wake::Future(waker) => waker.wake(),
+            Wake::Future(waker) => quietly(|| waker.wake()),
         }
+    }
+}
+
+/// Runs foreign code whose panic is nobody's; the panic hook has reported it, and it has nowhere else to go.
+pub(crate) fn quietly(f: impl FnOnce()) {
+    if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(f))
+        && let Err(another) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload)))
+    {
+        // That would go on for ever.
+        std::mem::forget(another);
     }
 }
 

@@ -518,8 +518,8 @@ impl<T> State<T> {
     /// The receiver of a promise has gone.
     pub(super) fn forsake(&mut self, ticket: Ticket) -> Wakes {
         match self.promises.forsake(ticket) {
-            Some(message) => self.return_message(message),
-            None => Wakes::NONE,
+            Ok(message) => self.return_message(message),
+            Err(peer) => Wakes { peer, others: None },
         }
     }
 
