@@ -697,14 +697,10 @@ impl<T> Selectable for State<T> {
                 let peer = self.promises.void(ticket);
                 Wakes { peer, others: take_all(&mut self.settlers) }
             }
-            (Token::Due(due), _) => {
-                // The tick that is due now stands for this one too.
-                if let Some(source) = &mut self.source {
-                    source.next.get_or_insert(due);
-                }
-                self.settle()
-            }
-            (Token::Disconnected, _) => Wakes::NONE,
+            // It was the last. Those who came since know of no other, and wait for ever.
+            (Token::Due(due), _) if self.due().is_none() => self.return_message(self.instant(due)),
+            // The next tick stands for this one too.
+            (Token::Due(_), _) | (Token::Disconnected, _) => Wakes::NONE,
         }
     }
 
