@@ -233,10 +233,15 @@ impl<T> State<T> {
         self.queue.len() + self.reserved < self.capacity
     }
 
-    /// How many messages are available.
+    /// How many messages are available. Without a buffer none ever counts: one that was given back stands for its sender,
+    /// who would be waiting with it.
     pub(super) fn len(&self) -> usize {
-        let ends = self.source.as_ref().is_some_and(|source| source.ends);
-        self.queue.len().saturating_sub(self.claimed) + usize::from(!ends && self.is_due())
+        let queued = self.queue.len().saturating_sub(self.claimed);
+        match &self.source {
+            Some(source) => queued + usize::from(!source.ends && self.is_due()),
+            None if self.capacity == 0 => 0,
+            None => queued,
+        }
     }
 
     /// Whether a send concerns nobody but the queue.
