@@ -62,16 +62,27 @@ pub struct Arm<'a> {
 
 /// Where the message of a receive goes. The receive that is completed takes it from there.
 #[doc(hidden)]
-pub struct Place<T>(UnsafeCell<MaybeUninit<T>>);
+///
+/// It is borrowed as long as the arm, and then as what was chosen, so that no other message can go there meanwhile:
+/// ```compile_fail,E0499
+/// use throng::chan::__select::{Arm, place, try_select};
+///
+/// let (_s, r) = throng::chan::unbounded::<String>();
+/// let mut place = place::recv(&r);
+/// let one = try_select(&mut [Arm::recv(&r, &mut place, 0)], false);
+/// let other = try_select(&mut [Arm::recv(&r, &mut place, 0)], false);
+/// drop((one, other));
+/// ```
+pub struct Place<T>(MaybeUninit<T>);
 
 /// The places of arms, by the words of the grammar.
 #[doc(hidden)]
 pub mod place {
-    use super::{MaybeUninit, Place, Receiver, Sender, UnsafeCell};
+    use super::{MaybeUninit, Place, Receiver, Sender};
 
     #[inline]
     pub fn recv<T>(_: &Receiver<T>) -> Place<T> {
-        Place(UnsafeCell::new(MaybeUninit::uninit()))
+        Place(MaybeUninit::uninit())
     }
 
     #[inline]
@@ -81,14 +92,14 @@ pub mod place {
 impl<'a> Arm<'a> {
     /// A send.
     #[inline]
-    pub fn send<T>(sender: &'a Sender<T>, (): &'a (), index: usize) -> Arm<'a> {
+    pub fn send<T>(sender: &'a Sender<T>, (): &mut (), index: usize) -> Arm<'a> {
         Arm::new(sender.shared().untyped(), None, Side::Send, index, (&raw const *sender).cast())
     }
 
     /// A receive.
     #[inline]
-    pub fn recv<T>(receiver: &'a Receiver<T>, place: &'a Place<T>, index: usize) -> Arm<'a> {
-        Arm { place: place.0.get().cast(), ..Arm::recv_later(receiver, index) }
+    pub fn recv<T>(receiver: &'a Receiver<T>, place: &'a mut Place<T>, index: usize) -> Arm<'a> {
+        Arm { place: place.0.as_mut_ptr().cast(), ..Arm::recv_later(receiver, index) }
     }
 
     /// A receive that has no place for its message yet.
