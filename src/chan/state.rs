@@ -257,7 +257,7 @@ impl<T> State<T> {
 
     /// Puts the sign up if a receive would wait. Not where the clock could change that.
     fn put_sign_up(&mut self) {
-        let is_bare = !self.has_message() && self.senders.is_empty() && !self.disconnected && self.source.is_none();
+        let is_bare = !self.has_message() && self.senders.is_empty() && !self.disconnected && self.due().is_none();
         if is_bare && !self.sign.is_up() {
             self.sign.set(true);
             self.quiet = 0;
