@@ -42,11 +42,12 @@
 //! crossbeam-channel does, makes receivers spin for slow senders.
 
 use super::fifo::Fifo;
-use super::promise::{Promises, Ticket};
+use super::promise::{Collected, Promises, Ticket};
 use super::sign::Keeper;
 use super::source::Source;
 use crate::park;
 use crate::wait::{Node, WaitQueue, Wakeup};
+use std::ptr;
 use std::time::Instant;
 
 /// The two things one can do with a channel.
@@ -110,6 +111,11 @@ impl Slot {
     /// null, and there is none.
     pub(super) unsafe fn at<T>(place: *mut T) -> Slot {
         Slot { place: place.cast(), note: Note::Waiting }
+    }
+
+    /// A slot without a place.
+    pub(super) fn reserving() -> Slot {
+        Slot { place: ptr::null_mut(), note: Note::Waiting }
     }
 }
 
@@ -615,6 +621,13 @@ pub(super) trait Selectable {
     /// # Safety
     /// The token is that of a `select` with this place.
     unsafe fn abandon(&mut self, side: Side, token: Token, place: *mut ()) -> Wakes;
+    /// Takes the message of a promise: into the place, or, if that is null, into the queue, as a grant.
+    ///
+    /// # Safety
+    /// As for `select`.
+    unsafe fn collect(&mut self, ticket: Ticket, place: *mut ()) -> Collected<Token>;
+    /// Those who were promised a message that isn't there yet.
+    fn settlers(&mut self) -> &mut WaitQueue<Slot>;
     /// When a timed channel's next message is due.
     fn due(&self) -> Option<Instant>;
     /// Links a waiter. Claims the observers if it waits to send or to receive, since that may be what they watch for.
@@ -697,8 +710,8 @@ impl<T> Selectable for State<T> {
                 self.reserved -= 1;
                 self.settle()
             }
-            (Token::Promised(ticket), Side::Receive) => self.forsake(ticket),
-            (Token::Promised(ticket), Side::Send) => {
+            // A send's; a chosen receive has its message.
+            (Token::Promised(ticket), _) => {
                 let peer = self.promises.void(ticket);
                 Wakes { peer, others: take_all(&mut self.settlers) }
             }
@@ -707,6 +720,27 @@ impl<T> Selectable for State<T> {
             // The next tick stands for this one too.
             (Token::Due(_), _) | (Token::Disconnected, _) => Wakes::NONE,
         }
+    }
+
+    unsafe fn collect(&mut self, ticket: Ticket, place: *mut ()) -> Collected<Token> {
+        match self.promises.collect(ticket) {
+            Collected::Pending => Collected::Pending,
+            Collected::Void => Collected::Void,
+            Collected::Message(message) if place.is_null() => {
+                self.queue.push(message);
+                self.claimed += 1;
+                Collected::Message(Token::Granted)
+            }
+            Collected::Message(message) => {
+                // SAFETY: the caller's.
+                unsafe { place.cast::<T>().write(message) };
+                Collected::Message(Token::Moved)
+            }
+        }
+    }
+
+    fn settlers(&mut self) -> &mut WaitQueue<Slot> {
+        &mut self.settlers
     }
 
     fn due(&self) -> Option<Instant> {
