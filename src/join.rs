@@ -195,7 +195,7 @@ fn joint(task: &TaskRef) -> &Joint {
     unsafe { task.as_ptr().cast::<Joint>().as_ref() }
 }
 
-/// Waits until the task's token is there, and takes it. `false` if the deadline came first.
+/// Waits until the task's token is there, and takes it.
 pub(crate) fn park_for_token(task: NonNull<Header>, deadline: Option<Instant>) -> Outcome {
     // SAFETY: as in `joint`; the running task is alive.
     let joint = unsafe { task.cast::<Joint>().as_ref() };

@@ -383,7 +383,6 @@ impl<T> State<T> {
     #[inline]
     unsafe fn hand_over(&mut self, message: *mut T) -> Option<(bool, Wakeup)> {
         self.receivers.take(
-            None,
             |slot| {
                 let has_place = !slot.place.is_null();
                 if has_place {
@@ -406,7 +405,6 @@ impl<T> State<T> {
     #[inline]
     unsafe fn take_sender(&mut self, place: *mut T, reservation: Note) -> Option<(bool, Wakeup)> {
         self.senders.take(
-            None,
             |slot| {
                 let has_place = !slot.place.is_null();
                 if has_place {
@@ -551,7 +549,7 @@ impl<T> State<T> {
         };
         let mut others = Others::None;
         while let Some(((), wakeup)) =
-            line.take(None, |slot| slot.note = Note::Disconnected, |slot, ()| slot.note = Note::Waiting)
+            line.take(|slot| slot.note = Note::Disconnected, |slot, ()| slot.note = Note::Waiting)
         {
             others.get_or_insert_default().push(wakeup);
         }
@@ -664,7 +662,7 @@ impl<T> Selectable for State<T> {
             Side::Send if self.capacity == 0 => {
                 let note = Note::Promised(self.promises.upcoming());
                 let meet = |slot: &mut Slot| slot.note = note;
-                let ((), peer) = self.receivers.take(None, meet, |slot, ()| slot.note = Note::Waiting)?;
+                let ((), peer) = self.receivers.take(meet, |slot, ()| slot.note = Note::Waiting)?;
                 Token::Promised(self.promises.open(Some(peer)))
             }
             Side::Send => return None,
@@ -694,10 +692,8 @@ impl<T> Selectable for State<T> {
     fn is_ready(&self, side: Side) -> bool {
         self.disconnected
             || match side {
-                Side::Send => self.has_room() || self.capacity == 0 && self.receivers.has_waiter(None),
-                Side::Receive => {
-                    self.has_message() || self.capacity == 0 && self.senders.has_waiter(None) || self.is_due()
-                }
+                Side::Send => self.has_room() || self.capacity == 0 && self.receivers.has_waiter(),
+                Side::Receive => self.has_message() || self.capacity == 0 && self.senders.has_waiter() || self.is_due(),
             }
     }
 
