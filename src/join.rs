@@ -17,7 +17,7 @@ use crate::interrupt::Cancelled;
 use crate::lock::Lock;
 use crate::park::{Reason, wait_in};
 use crate::stack::Class;
-use crate::wait::{FutureParker, Node, WaitQueue, Waiter};
+use crate::wait::{FutureParker, Node, WaitQueue, Waiter, quietly};
 use std::alloc::Layout;
 use std::cell::UnsafeCell;
 use std::fmt;
@@ -114,8 +114,7 @@ impl<F: FnOnce() -> T, T> Cell<F, T> {
         let detached = meeting.detached;
         drop(meeting);
         if let Some(wakeup) = joiner {
-            // A waker is foreign code, and may panic.
-            quietly(|| wakeup.fire());
+            wakeup.fire();
         }
         // SAFETY: without a handle the stage is still ours.
         if detached && let Stage::Result(result) = mem::replace(unsafe { &mut *cell.stage.get() }, Stage::Taken) {
@@ -147,14 +146,6 @@ impl<F: FnOnce() -> T, T> Cell<F, T> {
                 current::context().as_ref().map(|context| &context.blocks),
             );
         }
-    }
-}
-
-/// Runs what nobody waits for; a panic in there has been reported by the panic hook, and has nowhere else to go.
-fn quietly(f: impl FnOnce()) {
-    if let Err(panic) = panic::catch_unwind(AssertUnwindSafe(f)) {
-        // The payload's own destructor may panic too.
-        mem::forget(panic);
     }
 }
 
@@ -204,7 +195,7 @@ fn joint(task: &TaskRef) -> &Joint {
     unsafe { task.as_ptr().cast::<Joint>().as_ref() }
 }
 
-/// Waits until the task's token is there, and takes it. `false` if the deadline came first.
+/// Waits until the task's token is there, and takes it.
 pub(crate) fn park_for_token(task: NonNull<Header>, deadline: Option<Instant>) -> Outcome {
     // SAFETY: as in `joint`; the running task is alive.
     let joint = unsafe { task.cast::<Joint>().as_ref() };

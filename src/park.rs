@@ -192,7 +192,7 @@ fn park_thread(
 ///
 /// Returns how the wait ended, and the payload as it was left: by the waker if it was woken, else by the caller.
 #[inline]
-pub(crate) fn wait_in<S, P>(
+pub(crate) fn wait_in<S: ?Sized, P>(
     reason: Reason,
     deadline: Option<Instant>,
     lock: &Lock<S>,

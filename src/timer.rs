@@ -1,6 +1,6 @@
 //! Timers: each worker's, in buckets by their deadline.
 //!
-//! Deadlines are rounded up, by a sixteenth of the time that is left and at most a millisecond. So sleeps that end near
+//! Deadlines are rounded up, by an eighth of the time that is left or a millisecond at most. So sleeps that end near
 //! one another end together, in one wake-up of the worker, and of a hundred thousand timers many share an instant: each
 //! instant is a bucket, and the buckets are in order.
 //!

@@ -27,6 +27,7 @@ use crate::control::{Claimed, Epoch, Header, Outcome, Participant, State, Thread
 use crate::lock::Lock;
 use crate::primitive::thread::Thread;
 use std::cell::{Cell, UnsafeCell};
+use std::panic::{self, AssertUnwindSafe};
 use std::ptr::{self, NonNull};
 use std::task::Waker;
 
@@ -36,7 +37,13 @@ pub(crate) struct FutureParker {
     pub(crate) waker: Lock<Option<Waker>>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+impl FutureParker {
+    pub(crate) fn new() -> FutureParker {
+        FutureParker { state: State::new(), waker: Lock::new(None) }
+    }
+}
+
+#[derive(Clone, Copy)]
 enum Who {
     Task(NonNull<Header>),
     Thread(NonNull<ThreadParker>),
@@ -44,7 +51,7 @@ enum Who {
 }
 
 /// One wait of one participant.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(crate) struct Waiter {
     who: Who,
     epoch: Epoch,
@@ -154,7 +161,8 @@ impl Wakeup {
         }))
     }
 
-    /// Wakes it. Not under a lock: a waker is foreign code, and a scheduler may take its time.
+    /// Wakes it. Not under a lock: a waker is foreign code, and a scheduler may take its time. Nor is a waker's panic the
+    /// caller's, who may have others to wake, and holds what was handed over.
     #[inline]
     pub(crate) fn fire(self) {
         match self.0 {
@@ -162,8 +170,18 @@ impl Wakeup {
             // SAFETY: it was parked and the claim made it ours, so it has not finished and its stack is left.
             Wake::Task(task) => unsafe { task.as_ref().host().make_runnable(task) },
             Wake::Thread(thread) => thread.unpark(),
-            Wake::Future(waker) => waker.wake(),
+            Wake::Future(waker) => quietly(|| waker.wake()),
         }
+    }
+}
+
+/// Runs foreign code whose panic is nobody's; the panic hook has reported it, and it has nowhere else to go.
+pub(crate) fn quietly(f: impl FnOnce()) {
+    if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(f))
+        && let Err(another) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload)))
+    {
+        // That would go on for ever.
+        std::mem::forget(another);
     }
 }
 
@@ -284,39 +302,21 @@ impl<P> WaitQueue<P> {
         true
     }
 
-    /// Unlinks the oldest waiter that can be claimed, and claims it. `give` is called with its payload before the claim,
-    /// and `undo` with what it returned when the claim fails; the next one is tried then. `not` is passed over.
+    /// Claims the oldest waiter that can be. `give` is called with its payload before the claim, and `undo` with what it
+    /// returned when the claim fails; the next one is tried then.
     #[inline(always)]
     pub(crate) fn take<R>(
         &mut self,
-        not: Option<Waiter>,
         mut give: impl FnMut(&mut P) -> R,
-        mut undo: impl FnMut(&mut P, R),
+        undo: impl FnMut(&mut P, R),
     ) -> Option<(R, Wakeup)> {
-        let mut at = self.head;
-        while !at.is_null() {
-            // SAFETY: the invariant; the payload is ours under the lock.
-            let (node, payload) = unsafe { (&*at, &mut *(*at).payload.get()) };
-            at = node.next.get();
-            if not == Some(node.waiter) {
-                continue;
-            }
-            // SAFETY: it is linked in this queue.
-            unsafe { self.remove(node) };
-            let given = give(payload);
-            // SAFETY: the waiter must take the lock we hold before it leaves, unless this claim succeeds.
-            match unsafe { node.waiter.claim(Outcome::Woken) } {
-                Some(wakeup) => return Some((given, wakeup)),
-                None => undo(payload, given),
-            }
-        }
-        None
+        self.take_front(|payload| Some(give(payload)), undo)
     }
 
     /// Claims the oldest waiter that can be, if it gets what it wants: `offer` is called with its payload before the
     /// claim, and `undo` when the claim fails; the next one is tried then. Where `offer` refuses, that waiter stays the
     /// oldest, and nobody behind it is asked.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take_front<R>(
         &mut self,
         mut offer: impl FnMut(&mut P) -> Option<R>,
@@ -347,7 +347,7 @@ impl<P> WaitQueue<P> {
     /// Claims the oldest waiter that can be, where nothing is handed over.
     #[inline]
     pub(crate) fn take_one(&mut self) -> Option<Wakeup> {
-        self.take(None, |_| (), |_, ()| ()).map(|((), wakeup)| wakeup)
+        self.take(|_| (), |_, ()| ()).map(|((), wakeup)| wakeup)
     }
 
     /// Claims all waiters, in their order.
@@ -355,14 +355,14 @@ impl<P> WaitQueue<P> {
         std::iter::from_fn(|| self.take_one()).collect()
     }
 
-    /// Whether anybody but `not` could be taken.
-    pub(crate) fn has_waiter(&self, not: Option<Waiter>) -> bool {
+    /// Whether anybody could be taken.
+    pub(crate) fn has_waiter(&self) -> bool {
         let mut at = self.head;
         while !at.is_null() {
             // SAFETY: the invariant.
             let node = unsafe { &*at };
             // SAFETY: a linked waiter must take the lock we hold before it leaves.
-            if not != Some(node.waiter) && unsafe { node.waiter.is_claimable() } {
+            if unsafe { node.waiter.is_claimable() } {
                 return true;
             }
             at = node.next.get();

@@ -1,8 +1,12 @@
 //! Channels that deliver instants: after, at, tick; and never.
 
+#[path = "common/chan.rs"]
+mod chan;
 mod common;
 
+use chan::in_line;
 use common::{elapsed_at_least, everywhere, ms};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 use throng::chan::{RecvTimeoutError, Select, TryRecvError, after, at, bounded, never, select, tick, unbounded};
 
@@ -44,6 +48,31 @@ fn clones_share_the_one_message() {
         });
         assert_eq!(got, 1);
     });
+}
+
+/// One that was chosen, but not received.
+#[test]
+fn a_message_that_is_given_back_is_for_those_who_wait() {
+    let now = Instant::now();
+    let r = at(now);
+    for _ in 0..2 {
+        let mut select = Select::new();
+        select.recv(&r);
+        let oper = select.select();
+        assert_eq!((r.len(), r.try_recv()), (0, Err(TryRecvError::Empty)));
+        let waiting = in_line(r.recv_async());
+        assert!(catch_unwind(AssertUnwindSafe(|| drop(oper))).is_err());
+        assert_eq!(r.len(), 0, "it is granted");
+        drop(waiting);
+        assert_eq!((r.len(), r.is_full()), (1, true));
+    }
+    let (mut select, late) = (Select::new(), r.clone());
+    select.recv(&r);
+    let oper = select.select();
+    let late = throng::spawn(move || late.recv());
+    std::thread::sleep(ms(1));
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(oper))).is_err());
+    assert_eq!(late.join().unwrap(), Ok(now));
 }
 
 #[test]

@@ -81,6 +81,23 @@ fn an_operation_that_is_dropped_panics_and_gives_back_what_it_had() {
     });
 }
 
+/// Without a buffer the sender of a message that is given back has gone on. As long as nobody receives it, the channel is
+/// as one with a sender that waits.
+#[test]
+fn a_message_that_is_given_back_without_a_buffer_is_not_in_the_channel() {
+    let (s, r) = bounded(0);
+    std::thread::scope(|scope| {
+        let sender = scope.spawn(|| s.send(1));
+        let mut select = Select::new();
+        select.recv(&r);
+        let oper = select.select();
+        assert_eq!(sender.join().unwrap(), Ok(()));
+        assert!(catch_unwind(AssertUnwindSafe(|| drop(oper))).is_err());
+    });
+    assert_eq!((r.len(), s.len(), r.is_empty(), r.is_full()), (0, 0, true, true));
+    assert_eq!((s.try_send(2).is_err(), r.try_recv(), r.try_recv().is_err()), (true, Ok(1), true));
+}
+
 #[test]
 fn what_is_reserved_is_not_for_others() {
     let (s, r) = bounded(2);

@@ -4,7 +4,7 @@
 mod chan;
 mod common;
 
-use chan::{Bell, in_line, meets_receiver, poll};
+use chan::{Bell, in_line, meets_receiver, meets_sender, poll};
 use common::{everywhere, message, ms, until};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Poll;
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use throng::chan::{
     Receiver, RecvError, RecvTimeoutError, Select, Sender, TryRecvError, after, at, bounded, never, tick,
 };
-use throng::select;
+use throng::{select, select_biased};
 
 /// A message that can't be made.
 fn fail() -> i32 {
@@ -197,4 +197,50 @@ fn a_thread_that_ends_may_still_select() {
         drop(answer);
         thread.join().unwrap();
     }
+}
+
+/// It is not bound to the channel then: another may be ready, or the `default`, or its time be up.
+#[test]
+fn a_select_whose_peer_fails_begins_again() {
+    fn among(receive: impl Fn(&Receiver<i32>, &Receiver<i32>) -> Option<i32>, message: Option<i32>) {
+        let ((s, r), (other, others)) = (bounded(0), bounded(1));
+        throng::scope(|scope| {
+            let (s, other) = (&s, &other);
+            let failing = move || {
+                select! {
+                    send(s, { if message.is_some() { other.send(5).unwrap() } fail() }) -> _ => unreachable!(),
+                    recv(never::<()>()) -> _ => unreachable!(),
+                }
+            };
+            let sender = scope.spawn(move || panic_of(failing));
+            until(|| meets_sender(&r));
+            assert_eq!(receive(&r, &others), message);
+            assert_eq!(sender.join().unwrap(), "no message");
+        });
+    }
+    fn biased<'a>(r: &'a Receiver<i32>, others: &'a Receiver<i32>) -> Select<'a> {
+        let mut select = Select::new_biased();
+        select.recv(r);
+        select.recv(others);
+        select
+    }
+    everywhere(|| {
+        let both = |r: &Receiver<i32>, others: &Receiver<i32>| {
+            select_biased! {
+                recv(r) -> _ => unreachable!(),
+                recv(others) -> msg => msg.ok(),
+            }
+        };
+        among(both, Some(5));
+        let or_default = |r: &Receiver<i32>, others: &Receiver<i32>| {
+            select_biased! {
+                recv(r) -> _ => unreachable!(),
+                recv(others) -> _ => unreachable!(),
+                default => None,
+            }
+        };
+        among(or_default, None);
+        among(|r, others| biased(r, others).select().recv(others).ok(), Some(5));
+        among(|r, others| biased(r, others).select_timeout(ms(1)).ok().map(|_| 0), None);
+    });
 }

@@ -235,9 +235,6 @@ impl Token {
 
     /// Cancels the token and its children: what runs under them unwinds from its wait, or from its next one, and
     /// [`done`](Token::done) becomes ready.
-    ///
-    /// # Panics
-    /// If the waker of a future that awaits `done` does.
     pub fn cancel(&self) {
         let mut tokens = vec![Arc::clone(&self.inner)];
         let (mut at, mut runs) = (0, false);

@@ -13,9 +13,8 @@ use super::receiver::Receiver;
 use super::sender::Sender;
 use super::shared::Shared;
 use super::state::{Found, Line, Note, Refused, Selectable, Slot, State, fire_all};
-use crate::control::State as Word;
 use crate::join::JoinHandle;
-use crate::lock::{Guard, Lock};
+use crate::lock::Guard;
 use crate::wait::{FutureParker, Node, Waiter};
 use std::fmt;
 use std::future::Future;
@@ -23,7 +22,7 @@ use std::marker::PhantomPinned;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::ptr;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 /// A future's wait in a line. It must not move while it is linked.
 struct Wait {
@@ -35,8 +34,7 @@ struct Wait {
 
 impl Wait {
     fn new() -> Wait {
-        let parker = FutureParker { state: Word::new(), waker: Lock::new(None) };
-        Wait { parker, node: None, line: Line::Receivers, _pinned: PhantomPinned }
+        Wait { parker: FutureParker::new(), node: None, line: Line::Receivers, _pinned: PhantomPinned }
     }
 
     /// What the wait has come to, if it has begun; else nothing.
@@ -59,13 +57,14 @@ impl Wait {
         Poll::Ready(note)
     }
 
-    /// Begins a wait, with the channel's lock held up to then.
+    /// Begins a wait, with the channel's lock held up to then. (So the waker, which is foreign code, is cloned before.)
     ///
     /// # Safety
     /// As for [`Slot::at`], until the wait is over or left; or `place` is null. Nor does the wait move until then.
-    unsafe fn begin<T>(&mut self, mut state: Guard<'_, State<T>>, line: Line, place: *mut T, cx: &mut Context<'_>) {
-        // Nobody can claim it before it is linked. The old wait is over, so no waker is left to be dropped here.
-        *self.parker.waker.lock() = Some(cx.waker().clone());
+    unsafe fn begin<T>(&mut self, mut state: Guard<'_, State<T>>, line: Line, place: *mut T, waker: Waker) {
+        // Nobody can claim it before it is linked. The old wait's waker, which may not be dropped here, has gone with the
+        // claim, or when it was left.
+        *self.parker.waker.lock() = Some(waker);
         let epoch = self.parker.state.arm(true);
         self.line = line;
         let waiter = Waiter::future(&self.parker, epoch);
@@ -88,6 +87,8 @@ impl Wait {
         };
         drop(state);
         self.node = None;
+        // If nobody claimed the wait, it is still armed, with its waker.
+        self.parker = FutureParker::new();
         note
     }
 }
@@ -138,6 +139,8 @@ impl<T> Future for RecvFuture<'_, T> {
         // SAFETY: nothing is moved out of it; it is dropped by `Drop`, which leaves the wait first.
         let this = unsafe { self.get_unchecked_mut() };
         let shared = this.receiver.shared();
+        // Cloned when it turns out to be needed, and then everything is looked at again.
+        let mut waker = None;
         loop {
             match this.wait.poll(cx) {
                 Poll::Pending => {
@@ -160,8 +163,13 @@ impl<T> Future for RecvFuture<'_, T> {
             if let Some(ticket) = this.ticket {
                 let collected = state.promises.collect(ticket);
                 if let Collected::Pending = collected {
+                    let Some(waker) = waker.take() else {
+                        drop(state);
+                        waker = Some(cx.waker().clone());
+                        continue;
+                    };
                     // SAFETY: no place is shown; the future is pinned.
-                    unsafe { this.wait.begin(state, Line::Settlers, ptr::null_mut(), cx) };
+                    unsafe { this.wait.begin(state, Line::Settlers, ptr::null_mut(), waker) };
                     return Poll::Pending;
                 }
                 drop(state);
@@ -187,9 +195,14 @@ impl<T> Future for RecvFuture<'_, T> {
                 }
                 Found::Disconnected => return Poll::Ready(Err(RecvError)),
                 Found::Nothing => {
+                    let Some(waker) = waker.take() else {
+                        drop(state);
+                        waker = Some(cx.waker().clone());
+                        continue;
+                    };
                     let due = state.due();
                     // SAFETY: no place is shown; the future is pinned.
-                    unsafe { this.wait.begin(state, Line::Receivers, ptr::null_mut(), cx) };
+                    unsafe { this.wait.begin(state, Line::Receivers, ptr::null_mut(), waker) };
                     this.alarm = due.map(|due| crate::runtime::spawn(move || crate::task::sleep_until(due)));
                     if !this.is_due(cx) {
                         return Poll::Pending;
@@ -295,32 +308,42 @@ impl<T> Future for SendFuture<'_, T> {
         let this = unsafe { self.get_unchecked_mut() };
         match this.wait.poll(cx) {
             Poll::Pending => return Poll::Pending,
-            Poll::Ready(Note::Moved) => this.unsent = false,
-            Poll::Ready(_) => {
-                assert!(this.unsent, "a `SendFuture` was polled after it was ready");
-                let mut state = this.sender.shared().lock();
-                let message = this.message.as_mut_ptr();
-                // SAFETY: the message is there.
-                match unsafe { state.send(message) } {
-                    Ok(wakes) => {
-                        this.unsent = false;
+            Poll::Ready(Note::Moved) => {
+                this.unsent = false;
+                return Poll::Ready(Ok(()));
+            }
+            Poll::Ready(_) => assert!(this.unsent, "a `SendFuture` was polled after it was ready"),
+        }
+        // As in a receive.
+        let mut waker = None;
+        loop {
+            let mut state = this.sender.shared().lock();
+            let message = this.message.as_mut_ptr();
+            // SAFETY: the message is there.
+            match unsafe { state.send(message) } {
+                Ok(wakes) => {
+                    this.unsent = false;
+                    drop(state);
+                    wakes.fire();
+                    return Poll::Ready(Ok(()));
+                }
+                Err(Refused::Disconnected) => {
+                    this.unsent = false;
+                    // SAFETY: the message is there, and nobody will look for it any more.
+                    return Poll::Ready(Err(SendError(unsafe { message.read() })));
+                }
+                Err(Refused::Full) => {
+                    let Some(waker) = waker.take() else {
                         drop(state);
-                        wakes.fire();
-                    }
-                    Err(Refused::Disconnected) => {
-                        this.unsent = false;
-                        // SAFETY: the message is there, and nobody will look for it any more.
-                        return Poll::Ready(Err(SendError(unsafe { message.read() })));
-                    }
-                    Err(Refused::Full) => {
-                        // SAFETY: the message is there, and the future is pinned.
-                        unsafe { this.wait.begin(state, Line::Senders, message, cx) };
-                        return Poll::Pending;
-                    }
+                        waker = Some(cx.waker().clone());
+                        continue;
+                    };
+                    // SAFETY: the message is there, and the future is pinned.
+                    unsafe { this.wait.begin(state, Line::Senders, message, waker) };
+                    return Poll::Pending;
                 }
             }
         }
-        Poll::Ready(Ok(()))
     }
 }
 

@@ -6,8 +6,8 @@
 //! ```text
 //! match (&channel0, &channel1,) {          // evaluated once; temporaries live until the arm's body has ended
 //!     (var0, var1,) => {
-//!         let places = (place::recv(var0), place::send(var1));
-//!         let oper = select(&mut [Arm::recv(var0, &places.0, 0), Arm::send(var1, &places.1, 1)]);
+//!         let mut places = (place::recv(var0), place::send(var1));
+//!         let oper = select(&mut [Arm::recv(var0, &mut places.0, 0), Arm::send(var1, &mut places.1, 1)]);
 //!         match oper.index() {
 //!             0 => { let pattern = oper.recv(var0); body }
 //!             1 => { let pattern = oper.send(var1, message); body }
@@ -208,10 +208,10 @@ macro_rules! __select {
             ($($var,)*) => {
                 // The channel itself, of whatever dereferences to it.
                 $(let $var: &$crate::chan::__select::$kind<_> = $var;)*
-                let _places = ($($crate::chan::__select::place::$kind($var),)*);
+                let mut _places = ($($crate::chan::__select::place::$kind($var),)*);
                 $crate::__select!(
                     @choose $biased oper
-                    [$($crate::chan::__select::Arm::$kind($var, &_places.$i, $i),)*]
+                    [$($crate::chan::__select::Arm::$kind($var, &mut _places.$i, $i),)*]
                     [$($default)*]
                     {
                         #[allow(clippy::match_single_binding)]

@@ -8,7 +8,8 @@
 //! * [`bounded`] allocates as messages need it. [`never`](fn@never) is no `const fn`.
 //! * A [`SelectedOperation`] that is dropped gives back what it had reserved before it panics, and doesn't panic during
 //!   another panic. So if the message of a `send` arm panics, the peer goes on waiting for another one.
-//! * Dropping or cancelling a waiter loses no message.
+//! * Dropping or cancelling a waiter loses no message. Without a buffer the sender may have gone on by then: such a
+//!   message is for whoever receives next, and doesn't count in `len`, which is always 0 there.
 //!
 //! # Which one
 //! [`bounded`] with a capacity of 0 is a meeting: when `send` returns, the message has been received. With a greater

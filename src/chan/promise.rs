@@ -93,7 +93,8 @@ impl<T> Promises<T> {
     pub(super) fn void(&mut self, ticket: Ticket) -> Option<Wakeup> {
         let at = self.find(ticket);
         if let Stage::Forsaken = self.open[at].stage {
-            return self.open.swap_remove(at).receiver;
+            self.open.swap_remove(at);
+            return None;
         }
         self.open[at].stage = Stage::Void;
         self.open[at].receiver.take()
@@ -111,16 +112,17 @@ impl<T> Promises<T> {
         }
     }
 
-    /// The receiver goes without its message, which comes back if it is there.
-    pub(super) fn forsake(&mut self, ticket: Ticket) -> Option<T> {
+    /// The receiver goes without its message, which comes back if it is there. If not, the receiver's waker may, which is
+    /// foreign code and can't be dropped in here.
+    pub(super) fn forsake(&mut self, ticket: Ticket) -> Result<T, Option<Wakeup>> {
         match self.collect(ticket) {
             Collected::Pending => {
                 let at = self.find(ticket);
                 self.open[at].stage = Stage::Forsaken;
-                None
+                Err(self.open[at].receiver.take())
             }
-            Collected::Message(message) => Some(message),
-            Collected::Void => None,
+            Collected::Message(message) => Ok(message),
+            Collected::Void => Err(None),
         }
     }
 }

@@ -163,7 +163,7 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// How many messages are in the channel.
+    /// How many messages are in the channel. Always 0 without a buffer.
     pub fn len(&self) -> usize {
         self.shared().lock().len()
     }

@@ -77,7 +77,7 @@ impl<'a> Select<'a> {
 
     /// Adds a send, and returns its index. Indices count up from 0 and are never reused.
     pub fn send<T>(&mut self, s: &'a Sender<T>) -> usize {
-        self.add(|index| Arm::send(s, &(), index))
+        self.add(|index| Arm::send(s, &mut (), index))
     }
 
     /// Adds a receive, and returns its index. Indices count up from 0 and are never reused.

@@ -13,6 +13,8 @@
 //! 3. *Wait*, and unlink every node, each under its lock. One waker has claimed the select, at one arm, and left a note
 //!    there; the other arms were not touched. A select that watches a timed channel wakes when that is due, and
 //!    begins again.
+//! 4. *Collect.* A receive that was [promised](super::promise) a message waits until it is there. If its peer fails to make
+//!    one, the choice is void: the select begins again, and may yet come to another arm, or to its `default`.
 //!
 //! # A place for each type
 //! The arms are of one type, whatever their channels carry: they know their channels as `dyn Selectable`, and their
@@ -28,7 +30,7 @@
 
 use super::receiver::Receiver;
 use super::sender::Sender;
-use super::shared::{Patience, earlier};
+use super::shared::{Patience, collect, earlier};
 use super::sign::Sign;
 use super::state::{Line, Note, Selectable, Side, Slot, Token, Wakes};
 use crate::control::Outcome;
@@ -62,16 +64,27 @@ pub struct Arm<'a> {
 
 /// Where the message of a receive goes. The receive that is completed takes it from there.
 #[doc(hidden)]
-pub struct Place<T>(UnsafeCell<MaybeUninit<T>>);
+///
+/// It is borrowed as long as the arm, and then as what was chosen, so that no other message can go there meanwhile:
+/// ```compile_fail,E0499
+/// use throng::chan::__select::{Arm, place, try_select};
+///
+/// let (_s, r) = throng::chan::unbounded::<String>();
+/// let mut place = place::recv(&r);
+/// let one = try_select(&mut [Arm::recv(&r, &mut place, 0)], false);
+/// let other = try_select(&mut [Arm::recv(&r, &mut place, 0)], false);
+/// drop((one, other));
+/// ```
+pub struct Place<T>(MaybeUninit<T>);
 
 /// The places of arms, by the words of the grammar.
 #[doc(hidden)]
 pub mod place {
-    use super::{MaybeUninit, Place, Receiver, Sender, UnsafeCell};
+    use super::{MaybeUninit, Place, Receiver, Sender};
 
     #[inline]
     pub fn recv<T>(_: &Receiver<T>) -> Place<T> {
-        Place(UnsafeCell::new(MaybeUninit::uninit()))
+        Place(MaybeUninit::uninit())
     }
 
     #[inline]
@@ -81,14 +94,14 @@ pub mod place {
 impl<'a> Arm<'a> {
     /// A send.
     #[inline]
-    pub fn send<T>(sender: &'a Sender<T>, (): &'a (), index: usize) -> Arm<'a> {
+    pub fn send<T>(sender: &'a Sender<T>, (): &mut (), index: usize) -> Arm<'a> {
         Arm::new(sender.shared().untyped(), None, Side::Send, index, (&raw const *sender).cast())
     }
 
     /// A receive.
     #[inline]
-    pub fn recv<T>(receiver: &'a Receiver<T>, place: &'a Place<T>, index: usize) -> Arm<'a> {
-        Arm { place: place.0.get().cast(), ..Arm::recv_later(receiver, index) }
+    pub fn recv<T>(receiver: &'a Receiver<T>, place: &'a mut Place<T>, index: usize) -> Arm<'a> {
+        Arm { place: place.0.as_mut_ptr().cast(), ..Arm::recv_later(receiver, index) }
     }
 
     /// A receive that has no place for its message yet.
@@ -162,6 +175,18 @@ impl<'a> Chosen<'a> {
         let &Arm { lock, side, index, handle, place, .. } = arm;
         Chosen { lock, side, index, handle, place, token }
     }
+
+    /// Waits for the message that a receive was promised. `false` if there will be none.
+    #[cold]
+    fn collect(&mut self) -> bool {
+        let Token::Promised(ticket) = self.token else { return true };
+        // SAFETY: as in `Operate::look`.
+        let collected = unsafe { collect(self.lock, ticket, self.place) };
+        collected.is_some_and(|token| {
+            self.token = token;
+            true
+        })
+    }
 }
 
 /// What the select is for.
@@ -230,7 +255,12 @@ impl Purpose for Observe {
 /// Chooses an operation; `None` if none was ready in time.
 #[inline]
 pub(super) fn choose<'a>(arms: &mut [Arm<'a>], patience: Patience, biased: bool) -> Option<Chosen<'a>> {
-    run::<Operate>(arms, patience, biased)
+    loop {
+        let mut chosen = run::<Operate>(arms, patience, biased)?;
+        if !matches!((chosen.side, &chosen.token), (Side::Receive, Token::Promised(_))) || chosen.collect() {
+            return Some(chosen);
+        }
+    }
 }
 
 /// Finds an operation that is ready; `None` if none was in time.

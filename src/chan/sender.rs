@@ -153,7 +153,7 @@ impl<T> Sender<T> {
         !self.shared().lock().has_room()
     }
 
-    /// How many messages are in the channel.
+    /// How many messages are in the channel. Always 0 without a buffer.
     pub fn len(&self) -> usize {
         self.shared().lock().len()
     }

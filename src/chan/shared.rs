@@ -8,10 +8,9 @@ use super::state::{Found, Line, Note, Refused, Selectable, Side, Slot, State, To
 use crate::control::Outcome;
 use crate::interrupt;
 use crate::lock::{Guard, Lock};
-use crate::park::{self, Reason};
+use crate::park::{self, Reason, wait_in};
 use crate::primitive::{AtomicUsize, Ordering};
 use crate::wait::Node;
-use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
@@ -257,7 +256,7 @@ impl<T> Shared<T> {
                     drop(state);
                     wakes.fire();
                     // SAFETY: the caller's.
-                    if unsafe { self.collect_into(ticket, place) } {
+                    if unsafe { collect(self.untyped(), ticket, place.cast()) }.is_some() {
                         return Ok(());
                     }
                     state = self.lock();
@@ -285,7 +284,7 @@ impl<T> Shared<T> {
                 (_, Note::Moved) => return Ok(()),
                 (_, Note::Promised(ticket)) => {
                     // SAFETY: the caller's.
-                    if unsafe { self.collect_into(ticket, place) } {
+                    if unsafe { collect(self.untyped(), ticket, place.cast()) }.is_some() {
                         return Ok(());
                     }
                 }
@@ -295,47 +294,6 @@ impl<T> Shared<T> {
                 (Outcome::Cancelled, _) => interrupt::unwind(),
             }
             state = self.lock();
-        }
-    }
-
-    /// Collects a promised message into a place; `false` if there will be none.
-    ///
-    /// # Safety
-    /// The place has room for a message.
-    unsafe fn collect_into(&self, ticket: Ticket, place: *mut T) -> bool {
-        match self.collect(ticket) {
-            Some(message) => {
-                // SAFETY: the caller's.
-                unsafe { place.write(message) };
-                true
-            }
-            None => false,
-        }
-    }
-
-    /// Receives, however long it takes.
-    fn receive_any(&self) -> Option<T> {
-        let mut place = MaybeUninit::uninit();
-        // SAFETY: the place is in this frame, and holds a message if this succeeds.
-        unsafe {
-            let received = self.receive(self.lock(), place.as_mut_ptr(), Patience::Forever);
-            received.ok().map(|()| place.assume_init())
-        }
-    }
-
-    /// Waits for a promised message; `None` if there will be none. The peer is evaluating it at this moment, and this
-    /// receiver is committed to it, so neither a deadline nor a cancellation ends the wait.
-    fn collect(&self, ticket: Ticket) -> Option<T> {
-        loop {
-            let mut state = self.lock();
-            match state.promises.collect(ticket) {
-                Collected::Message(message) => return Some(message),
-                Collected::Void => return None,
-                Collected::Pending => {}
-            }
-            // SAFETY: a null place is none.
-            let wait = || unsafe { self.wait(Reason::Receive, None, state, Line::Settlers, std::ptr::null_mut()) };
-            let _ = interrupt::shielded(wait);
         }
     }
 
@@ -367,11 +325,31 @@ impl<T> Shared<T> {
                 wakes.fire();
                 Some(message)
             }
-            // The peer may have failed to make its message; then the choice stands, and any message will do.
-            Token::Promised(ticket) => self.collect(ticket).or_else(|| self.receive_any()),
             Token::Due(due) => Some(self.lock().instant(due)),
             Token::Disconnected => None,
+            Token::Promised(_) => unreachable!("a chosen receive has its message"),
         }
+    }
+}
+
+/// Waits for a promised message: into the place, or, if that is null, into the queue, as a grant. `None` if there will be
+/// none. The peer is evaluating it at this moment, and this receiver is committed to it, so neither a deadline nor a
+/// cancellation ends the wait.
+///
+/// # Safety
+/// The place is null, or has room for a message of this channel.
+pub(super) unsafe fn collect(lock: &Lock<dyn Selectable + '_>, ticket: Ticket, place: *mut ()) -> Option<Token> {
+    loop {
+        let mut channel = lock.lock();
+        // SAFETY: the caller's.
+        match unsafe { channel.collect(ticket, place) } {
+            Collected::Message(token) => return Some(token),
+            Collected::Void => return None,
+            Collected::Pending => {}
+        }
+        let _ = interrupt::shielded(|| {
+            wait_in(Reason::Receive, None, lock, channel, |channel| channel.settlers(), Slot::reserving())
+        });
     }
 }
 

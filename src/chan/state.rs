@@ -42,11 +42,12 @@
 //! crossbeam-channel does, makes receivers spin for slow senders.
 
 use super::fifo::Fifo;
-use super::promise::{Promises, Ticket};
+use super::promise::{Collected, Promises, Ticket};
 use super::sign::Keeper;
 use super::source::Source;
 use crate::park;
 use crate::wait::{Node, WaitQueue, Wakeup};
+use std::ptr;
 use std::time::Instant;
 
 /// The two things one can do with a channel.
@@ -110,6 +111,11 @@ impl Slot {
     /// null, and there is none.
     pub(super) unsafe fn at<T>(place: *mut T) -> Slot {
         Slot { place: place.cast(), note: Note::Waiting }
+    }
+
+    /// A slot without a place.
+    pub(super) fn reserving() -> Slot {
+        Slot { place: ptr::null_mut(), note: Note::Waiting }
     }
 }
 
@@ -233,10 +239,15 @@ impl<T> State<T> {
         self.queue.len() + self.reserved < self.capacity
     }
 
-    /// How many messages are available.
+    /// How many messages are available. Without a buffer none ever counts: one that was given back stands for its sender,
+    /// who would be waiting with it.
     pub(super) fn len(&self) -> usize {
-        let ends = self.source.as_ref().is_some_and(|source| source.ends);
-        self.queue.len().saturating_sub(self.claimed) + usize::from(!ends && self.is_due())
+        let queued = self.queue.len().saturating_sub(self.claimed);
+        match &self.source {
+            Some(source) => queued + usize::from(!source.ends && self.is_due()),
+            None if self.capacity == 0 => 0,
+            None => queued,
+        }
     }
 
     /// Whether a send concerns nobody but the queue.
@@ -252,7 +263,7 @@ impl<T> State<T> {
 
     /// Puts the sign up if a receive would wait. Not where the clock could change that.
     fn put_sign_up(&mut self) {
-        let is_bare = !self.has_message() && self.senders.is_empty() && !self.disconnected && self.source.is_none();
+        let is_bare = !self.has_message() && self.senders.is_empty() && !self.disconnected && self.due().is_none();
         if is_bare && !self.sign.is_up() {
             self.sign.set(true);
             self.quiet = 0;
@@ -372,7 +383,6 @@ impl<T> State<T> {
     #[inline]
     unsafe fn hand_over(&mut self, message: *mut T) -> Option<(bool, Wakeup)> {
         self.receivers.take(
-            None,
             |slot| {
                 let has_place = !slot.place.is_null();
                 if has_place {
@@ -395,7 +405,6 @@ impl<T> State<T> {
     #[inline]
     unsafe fn take_sender(&mut self, place: *mut T, reservation: Note) -> Option<(bool, Wakeup)> {
         self.senders.take(
-            None,
             |slot| {
                 let has_place = !slot.place.is_null();
                 if has_place {
@@ -518,8 +527,8 @@ impl<T> State<T> {
     /// The receiver of a promise has gone.
     pub(super) fn forsake(&mut self, ticket: Ticket) -> Wakes {
         match self.promises.forsake(ticket) {
-            Some(message) => self.return_message(message),
-            None => Wakes::NONE,
+            Ok(message) => self.return_message(message),
+            Err(peer) => Wakes { peer, others: None },
         }
     }
 
@@ -540,7 +549,7 @@ impl<T> State<T> {
         };
         let mut others = Others::None;
         while let Some(((), wakeup)) =
-            line.take(None, |slot| slot.note = Note::Disconnected, |slot, ()| slot.note = Note::Waiting)
+            line.take(|slot| slot.note = Note::Disconnected, |slot, ()| slot.note = Note::Waiting)
         {
             others.get_or_insert_default().push(wakeup);
         }
@@ -610,6 +619,13 @@ pub(super) trait Selectable {
     /// # Safety
     /// The token is that of a `select` with this place.
     unsafe fn abandon(&mut self, side: Side, token: Token, place: *mut ()) -> Wakes;
+    /// Takes the message of a promise: into the place, or, if that is null, into the queue, as a grant.
+    ///
+    /// # Safety
+    /// As for `select`.
+    unsafe fn collect(&mut self, ticket: Ticket, place: *mut ()) -> Collected<Token>;
+    /// Those who were promised a message that isn't there yet.
+    fn settlers(&mut self) -> &mut WaitQueue<Slot>;
     /// When a timed channel's next message is due.
     fn due(&self) -> Option<Instant>;
     /// Links a waiter. Claims the observers if it waits to send or to receive, since that may be what they watch for.
@@ -646,7 +662,7 @@ impl<T> Selectable for State<T> {
             Side::Send if self.capacity == 0 => {
                 let note = Note::Promised(self.promises.upcoming());
                 let meet = |slot: &mut Slot| slot.note = note;
-                let ((), peer) = self.receivers.take(None, meet, |slot, ()| slot.note = Note::Waiting)?;
+                let ((), peer) = self.receivers.take(meet, |slot, ()| slot.note = Note::Waiting)?;
                 Token::Promised(self.promises.open(Some(peer)))
             }
             Side::Send => return None,
@@ -676,10 +692,8 @@ impl<T> Selectable for State<T> {
     fn is_ready(&self, side: Side) -> bool {
         self.disconnected
             || match side {
-                Side::Send => self.has_room() || self.capacity == 0 && self.receivers.has_waiter(None),
-                Side::Receive => {
-                    self.has_message() || self.capacity == 0 && self.senders.has_waiter(None) || self.is_due()
-                }
+                Side::Send => self.has_room() || self.capacity == 0 && self.receivers.has_waiter(),
+                Side::Receive => self.has_message() || self.capacity == 0 && self.senders.has_waiter() || self.is_due(),
             }
     }
 
@@ -692,20 +706,37 @@ impl<T> Selectable for State<T> {
                 self.reserved -= 1;
                 self.settle()
             }
-            (Token::Promised(ticket), Side::Receive) => self.forsake(ticket),
-            (Token::Promised(ticket), Side::Send) => {
+            // A send's; a chosen receive has its message.
+            (Token::Promised(ticket), _) => {
                 let peer = self.promises.void(ticket);
                 Wakes { peer, others: take_all(&mut self.settlers) }
             }
-            (Token::Due(due), _) => {
-                // The tick that is due now stands for this one too.
-                if let Some(source) = &mut self.source {
-                    source.next.get_or_insert(due);
-                }
-                self.settle()
-            }
-            (Token::Disconnected, _) => Wakes::NONE,
+            // It was the last. Those who came since know of no other, and wait for ever.
+            (Token::Due(due), _) if self.due().is_none() => self.return_message(self.instant(due)),
+            // The next tick stands for this one too.
+            (Token::Due(_), _) | (Token::Disconnected, _) => Wakes::NONE,
         }
+    }
+
+    unsafe fn collect(&mut self, ticket: Ticket, place: *mut ()) -> Collected<Token> {
+        match self.promises.collect(ticket) {
+            Collected::Pending => Collected::Pending,
+            Collected::Void => Collected::Void,
+            Collected::Message(message) if place.is_null() => {
+                self.queue.push(message);
+                self.claimed += 1;
+                Collected::Message(Token::Granted)
+            }
+            Collected::Message(message) => {
+                // SAFETY: the caller's.
+                unsafe { place.cast::<T>().write(message) };
+                Collected::Message(Token::Moved)
+            }
+        }
+    }
+
+    fn settlers(&mut self) -> &mut WaitQueue<Slot> {
+        &mut self.settlers
     }
 
     fn due(&self) -> Option<Instant> {

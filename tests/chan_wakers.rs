@@ -1,0 +1,178 @@
+//! Futures on channels with wakers that do more than an executor's: they panic, or use the very channel when they are
+//! cloned, woken or dropped.
+
+mod common;
+
+use common::ms;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::task::{Context, Poll, RawWaker, RawWakerVTable, Wake, Waker};
+use throng::cancel::Token;
+use throng::chan::{Receiver, RecvError, Select, after, bounded, never, select};
+
+type Hook = Arc<dyn Fn() + Send + Sync>;
+
+/// A waker that calls its hook whenever anything is done with it.
+#[allow(unsafe_code)]
+fn hooked(hook: impl Fn() + Send + Sync + 'static) -> Waker {
+    const VTABLE: RawWakerVTable = RawWakerVTable::new(clone, release, wake_by_ref, release);
+    fn raw(hook: Hook) -> RawWaker {
+        RawWaker::new(Box::into_raw(Box::new(hook)).cast_const().cast(), &VTABLE)
+    }
+    unsafe fn clone(data: *const ()) -> RawWaker {
+        // SAFETY: the waker owns the hook, as in the others.
+        let hook = unsafe { &*data.cast::<Hook>() };
+        hook();
+        raw(Arc::clone(hook))
+    }
+    unsafe fn wake_by_ref(data: *const ()) {
+        // SAFETY: as above.
+        (unsafe { &*data.cast::<Hook>() })();
+    }
+    unsafe fn release(data: *const ()) {
+        // SAFETY: as above, and it is the waker's end.
+        (unsafe { Box::from_raw(data.cast_mut().cast::<Hook>()) })();
+    }
+    // SAFETY: each waker owns a box; a hook is shared between threads.
+    unsafe { Waker::from_raw(raw(Arc::new(hook))) }
+}
+
+/// A waker that looks at a channel each time, which takes the channel's lock.
+fn looking<T: Send + 'static>(r: &Receiver<T>) -> (Arc<AtomicUsize>, Waker) {
+    let (looks, r) = (Arc::new(AtomicUsize::new(0)), r.clone());
+    let counted = Arc::clone(&looks);
+    let waker = hooked(move || {
+        let _ = r.len();
+        counted.fetch_add(1, SeqCst);
+    });
+    (looks, waker)
+}
+
+fn poll<F: Future>(future: &mut Pin<Box<F>>, waker: &Waker) -> Poll<F::Output> {
+    future.as_mut().poll(&mut Context::from_waker(waker))
+}
+
+struct Panics;
+
+impl Wake for Panics {
+    fn wake(self: Arc<Self>) {
+        panic!("a waker that panics");
+    }
+}
+
+fn panicking() -> Waker {
+    Waker::from(Arc::new(Panics))
+}
+
+// Wakers that use the channel.
+
+#[test]
+fn a_waker_is_cloned_without_the_channels_lock() {
+    let (s, r) = bounded(0);
+    let (looks, waker) = looking(&r);
+    let mut receive = Box::pin(r.recv_async());
+    assert!(poll(&mut receive, &waker).is_pending() && poll(&mut receive, &waker).is_pending());
+    assert_eq!(s.try_send(1), Ok(()));
+    assert_eq!(poll(&mut receive, &waker), Poll::Ready(Ok(1)));
+    let mut send = Box::pin(s.send_async(2));
+    assert!(poll(&mut send, &waker).is_pending() && poll(&mut send, &waker).is_pending());
+    assert_eq!(r.try_recv(), Ok(2));
+    assert_eq!(poll(&mut send, &waker), Poll::Ready(Ok(())));
+    assert!(looks.load(SeqCst) >= 4);
+}
+
+#[test]
+fn a_promised_futures_waker_is_dropped_without_the_channels_lock() {
+    let (s, r) = bounded(0);
+    let (looks, waker) = looking(&r);
+    let mut receive = Box::pin(r.recv_async());
+    assert!(poll(&mut receive, &waker).is_pending());
+    let before = looks.load(SeqCst);
+    select! {
+        send(s, { drop(receive); 1 }) -> res => assert_eq!(res, Ok(())),
+        recv(never::<()>()) -> _ => unreachable!(),
+    }
+    assert!(looks.load(SeqCst) > before, "the promise had a waker");
+    assert_eq!(r.try_recv(), Ok(1));
+}
+
+/// A message that is due is for the first who asks; another future that was woken for it waits on.
+#[test]
+fn a_future_that_was_too_late_for_a_timed_message_waits_on() {
+    for _ in 0..10 {
+        let r = after(ms(3));
+        let (_, waker) = looking(&r);
+        let mut futures: Vec<_> = (0..3).map(|_| Box::pin(r.recv_async())).collect();
+        while futures.len() == 3 {
+            std::thread::sleep(ms(1));
+            futures.retain_mut(|future| poll(future, &waker).is_pending());
+        }
+        for _ in 0..3 {
+            std::thread::sleep(ms(1));
+            assert!(futures.iter_mut().all(|future| poll(future, &waker).is_pending()));
+        }
+        assert_eq!(futures.len(), 2);
+    }
+}
+
+// Wakers that panic. Whose work it is to wake them goes on as if they had not, and so do the others.
+
+#[test]
+fn a_wakers_panic_harms_no_other_waiter() {
+    let (s, r) = bounded::<()>(0);
+    std::thread::scope(|scope| {
+        let mut futures: Vec<_> = (0..2).map(|_| Box::pin(r.recv_async())).collect();
+        assert!(futures.iter_mut().all(|future| poll(future, &panicking()).is_pending()));
+        let thread = scope.spawn(|| r.recv());
+        let task = throng::spawn({
+            let r = r.clone();
+            move || r.recv()
+        });
+        std::thread::sleep(ms(1));
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(s)));
+        assert!(thread.join().unwrap().is_err() && task.join().unwrap().is_err());
+        assert!(futures.iter_mut().all(|future| poll(future, Waker::noop()) == Poll::Ready(Err(RecvError))));
+    });
+}
+
+#[test]
+fn a_wakers_panic_loses_no_message() {
+    fn meet(receive: impl Fn(&Receiver<Arc<()>>) -> Option<Arc<()>>) {
+        let (s, r) = bounded(0);
+        let message = Arc::new(());
+        let mut send = Box::pin(s.send_async(Arc::clone(&message)));
+        assert!(poll(&mut send, &panicking()).is_pending());
+        let received = catch_unwind(AssertUnwindSafe(|| receive(&r)));
+        assert!(received.is_ok_and(|received| received.is_some()));
+        assert!(poll(&mut send, Waker::noop()).is_ready());
+        assert_eq!(Arc::strong_count(&message), 1);
+    }
+    meet(|r| r.recv().ok());
+    meet(|r| r.try_recv().ok());
+    meet(|r| {
+        select! {
+            recv(r) -> message => message.ok(),
+            recv(never::<()>()) -> _ => unreachable!(),
+        }
+    });
+    meet(|r| {
+        let mut select = Select::new();
+        select.recv(r);
+        select.select().recv(r).ok()
+    });
+}
+
+#[test]
+fn a_wakers_panic_loses_no_token() {
+    let token = Token::new();
+    let child = token.child();
+    for token in [&token, &child] {
+        let mut future = Box::pin(token.done().recv_async());
+        assert!(poll(&mut future, &panicking()).is_pending());
+        std::mem::forget(future);
+    }
+    let _ = catch_unwind(AssertUnwindSafe(|| token.cancel()));
+    assert!(child.done().recv().is_err() && token.done().recv().is_err());
+}
