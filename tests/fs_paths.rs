@@ -191,8 +191,8 @@ fn permissions_are_set() {
 #[test]
 fn entries_are_all_seen_once() {
     everywhere(|| {
-        // None, some, a batch and its neighbours, several batches.
-        for count in [0, 1, 5, 63, 64, 65, 127, 128, 129, 1000] {
+        // None, one, a batch and its neighbours, several batches.
+        for count in [0, 1, 63, 64, 65, 129] {
             let dir = Directory::new();
             let names: BTreeSet<OsString> = (0..count).map(|i| format!("entry-{i}").into()).collect();
             for name in &names {
