@@ -1,6 +1,6 @@
 //! Whole files, each in one section: read, written, copied.
 
-use crate::blocking::blocking;
+use crate::blocking::{blocking, briefly};
 use std::io;
 use std::path::Path;
 
@@ -20,7 +20,7 @@ use std::path::Path;
 #[doc(alias = "ReadFile")]
 pub fn read<P: AsRef<Path>>(path: P) -> io::Result<Vec<u8>> {
     let path = path.as_ref();
-    blocking(|| std::fs::read(path))
+    briefly(|| std::fs::read(path))
 }
 
 /// Reads a file of text from beginning to end.
@@ -38,7 +38,7 @@ pub fn read<P: AsRef<Path>>(path: P) -> io::Result<Vec<u8>> {
 /// ```
 pub fn read_to_string<P: AsRef<Path>>(path: P) -> io::Result<String> {
     let path = path.as_ref();
-    blocking(|| std::fs::read_to_string(path))
+    briefly(|| std::fs::read_to_string(path))
 }
 
 /// Writes a file anew: makes it, or replaces what it holds.
@@ -65,7 +65,7 @@ pub fn read_to_string<P: AsRef<Path>>(path: P) -> io::Result<String> {
 #[doc(alias = "WriteFile")]
 pub fn write<P: AsRef<Path>, C: AsRef<[u8]>>(path: P, contents: C) -> io::Result<()> {
     let (path, contents) = (path.as_ref(), contents.as_ref());
-    blocking(|| std::fs::write(path, contents))
+    briefly(|| std::fs::write(path, contents))
 }
 
 /// Copies what a file holds, and its permissions, to another, which is made or replaced. Returns the number of bytes.

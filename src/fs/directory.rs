@@ -1,6 +1,6 @@
 //! Directories made and removed.
 
-use crate::blocking::blocking;
+use crate::blocking::{blocking, briefly};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
@@ -45,7 +45,7 @@ impl DirBuilder {
     /// system call.
     pub fn create<P: AsRef<Path>>(&self, path: P) -> io::Result<()> {
         let path = path.as_ref();
-        blocking(|| self.0.create(path))
+        briefly(|| self.0.create(path))
     }
 }
 
@@ -78,7 +78,7 @@ impl DirBuilderExt for DirBuilder {
 #[doc(alias = "mkdir")]
 pub fn create_dir<P: AsRef<Path>>(path: P) -> io::Result<()> {
     let path = path.as_ref();
-    blocking(|| std::fs::create_dir(path))
+    briefly(|| std::fs::create_dir(path))
 }
 
 /// Makes a directory and those that lead there, as far as they don't exist.
@@ -103,7 +103,7 @@ pub fn create_dir<P: AsRef<Path>>(path: P) -> io::Result<()> {
 #[doc(alias = "MkdirAll")]
 pub fn create_dir_all<P: AsRef<Path>>(path: P) -> io::Result<()> {
     let path = path.as_ref();
-    blocking(|| std::fs::create_dir_all(path))
+    briefly(|| std::fs::create_dir_all(path))
 }
 
 /// Removes a directory that is empty.
@@ -124,7 +124,7 @@ pub fn create_dir_all<P: AsRef<Path>>(path: P) -> io::Result<()> {
 #[doc(alias = "rmdir")]
 pub fn remove_dir<P: AsRef<Path>>(path: P) -> io::Result<()> {
     let path = path.as_ref();
-    blocking(|| std::fs::remove_dir(path))
+    briefly(|| std::fs::remove_dir(path))
 }
 
 /// Removes a directory with all that is in it. Symbolic links are removed, and not followed.

@@ -1,7 +1,7 @@
 //! An open file.
 
 use super::OpenOptions;
-use crate::blocking::blocking;
+use crate::blocking::{blocking, briefly};
 use std::fmt;
 use std::fs::{FileTimes, Metadata, Permissions};
 use std::io;
@@ -55,7 +55,7 @@ impl File {
     /// ```
     pub fn open<P: AsRef<Path>>(path: P) -> io::Result<File> {
         let path = path.as_ref();
-        blocking(|| std::fs::File::open(path)).map(File)
+        briefly(|| std::fs::File::open(path)).map(File)
     }
 
     /// Opens a file for writing, anew: it is made if it doesn't exist, and emptied if it does.
@@ -64,7 +64,7 @@ impl File {
     /// [`NotFound`](io::ErrorKind::NotFound) if its directory doesn't exist; those of the system call.
     pub fn create<P: AsRef<Path>>(path: P) -> io::Result<File> {
         let path = path.as_ref();
-        blocking(|| std::fs::File::create(path)).map(File)
+        briefly(|| std::fs::File::create(path)).map(File)
     }
 
     /// Makes a file, and opens it for reading and writing.
@@ -74,7 +74,7 @@ impl File {
     /// those of the system call.
     pub fn create_new<P: AsRef<Path>>(path: P) -> io::Result<File> {
         let path = path.as_ref();
-        blocking(|| std::fs::File::create_new(path)).map(File)
+        briefly(|| std::fs::File::create_new(path)).map(File)
     }
 
     /// The same as [`OpenOptions::new`].
@@ -108,7 +108,7 @@ impl File {
     /// say; those of the system call.
     #[doc(alias = "ftruncate")]
     pub fn set_len(&self, size: u64) -> io::Result<()> {
-        blocking(|| self.0.set_len(size))
+        briefly(|| self.0.set_len(size))
     }
 
     /// What the file system knows about the file: its size, kind, times and permissions.
@@ -116,7 +116,7 @@ impl File {
     /// # Errors
     /// Those of the system call.
     pub fn metadata(&self) -> io::Result<Metadata> {
-        blocking(|| self.0.metadata())
+        briefly(|| self.0.metadata())
     }
 
     /// A second handle to the same open file, with a descriptor of its own. They share the position and locks.
@@ -124,7 +124,7 @@ impl File {
     /// # Errors
     /// If the process has no descriptor left.
     pub fn try_clone(&self) -> io::Result<File> {
-        blocking(|| self.0.try_clone()).map(File)
+        briefly(|| self.0.try_clone()).map(File)
     }
 
     /// Says who may read, write and run the file.
@@ -133,7 +133,7 @@ impl File {
     /// [`PermissionDenied`](io::ErrorKind::PermissionDenied) for other people's files; those of the system call.
     #[doc(alias = "fchmod")]
     pub fn set_permissions(&self, perm: Permissions) -> io::Result<()> {
-        blocking(|| self.0.set_permissions(perm))
+        briefly(|| self.0.set_permissions(perm))
     }
 
     /// Sets when the file was read and modified last; a time that isn't given stays.
@@ -157,7 +157,7 @@ impl File {
     /// ```
     #[doc(alias = "futimens")]
     pub fn set_times(&self, times: FileTimes) -> io::Result<()> {
-        blocking(|| self.0.set_times(times))
+        briefly(|| self.0.set_times(times))
     }
 
     /// Sets when the file was modified last.
@@ -165,7 +165,7 @@ impl File {
     /// # Errors
     /// As for [`set_times`](File::set_times).
     pub fn set_modified(&self, time: SystemTime) -> io::Result<()> {
-        blocking(|| self.0.set_modified(time))
+        briefly(|| self.0.set_modified(time))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reading, writing and seeking: each call of the kernel a section of its own.
 
 use super::File;
-use crate::blocking::blocking;
+use crate::blocking::briefly;
 use std::io::{IoSlice, IoSliceMut, Read, Result, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 
@@ -9,30 +9,30 @@ macro_rules! file_io {
     ($($file:ty),*) => {$(
         impl Read for $file {
             fn read(&mut self, buf: &mut [u8]) -> Result<usize> {
-                blocking(|| (&self.0).read(buf))
+                briefly(|| (&self.0).read(buf))
             }
 
             fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> Result<usize> {
-                blocking(|| (&self.0).read_vectored(bufs))
+                briefly(|| (&self.0).read_vectored(bufs))
             }
 
             // `std` knows how much room the rest of the file needs.
             fn read_to_end(&mut self, buf: &mut Vec<u8>) -> Result<usize> {
-                blocking(|| (&self.0).read_to_end(buf))
+                briefly(|| (&self.0).read_to_end(buf))
             }
 
             fn read_to_string(&mut self, buf: &mut String) -> Result<usize> {
-                blocking(|| (&self.0).read_to_string(buf))
+                briefly(|| (&self.0).read_to_string(buf))
             }
         }
 
         impl Write for $file {
             fn write(&mut self, buf: &[u8]) -> Result<usize> {
-                blocking(|| (&self.0).write(buf))
+                briefly(|| (&self.0).write(buf))
             }
 
             fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> Result<usize> {
-                blocking(|| (&self.0).write_vectored(bufs))
+                briefly(|| (&self.0).write_vectored(bufs))
             }
 
             /// Does nothing, as `std`'s: what was written is with the kernel. [`File::sync_all`] waits for the disk.
@@ -43,7 +43,7 @@ macro_rules! file_io {
 
         impl Seek for $file {
             fn seek(&mut self, pos: SeekFrom) -> Result<u64> {
-                blocking(|| (&self.0).seek(pos))
+                briefly(|| (&self.0).seek(pos))
             }
         }
     )*};
@@ -73,10 +73,10 @@ file_io!(File, &File);
 /// ```
 impl FileExt for File {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize> {
-        blocking(|| self.0.read_at(buf, offset))
+        briefly(|| self.0.read_at(buf, offset))
     }
 
     fn write_at(&self, buf: &[u8], offset: u64) -> Result<usize> {
-        blocking(|| self.0.write_at(buf, offset))
+        briefly(|| self.0.write_at(buf, offset))
     }
 }

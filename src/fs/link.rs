@@ -1,6 +1,6 @@
 //! Links: further names of a file, and paths that stand for others.
 
-use crate::blocking::blocking;
+use crate::blocking::briefly;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 #[doc(alias = "link")]
 pub fn hard_link<P: AsRef<Path>, Q: AsRef<Path>>(original: P, link: Q) -> io::Result<()> {
     let (original, link) = (original.as_ref(), link.as_ref());
-    blocking(|| std::fs::hard_link(original, link))
+    briefly(|| std::fs::hard_link(original, link))
 }
 
 /// Makes a symbolic link. Where it leads needn't exist; if that is relative, it is so to the link's directory.
@@ -55,7 +55,7 @@ pub fn hard_link<P: AsRef<Path>, Q: AsRef<Path>>(original: P, link: Q) -> io::Re
 /// ```
 pub fn symlink<P: AsRef<Path>, Q: AsRef<Path>>(original: P, link: Q) -> io::Result<()> {
     let (original, link) = (original.as_ref(), link.as_ref());
-    blocking(|| std::os::unix::fs::symlink(original, link))
+    briefly(|| std::os::unix::fs::symlink(original, link))
 }
 
 /// Where a symbolic link leads: the path it was made with.
@@ -75,5 +75,5 @@ pub fn symlink<P: AsRef<Path>, Q: AsRef<Path>>(original: P, link: Q) -> io::Resu
 /// ```
 pub fn read_link<P: AsRef<Path>>(path: P) -> io::Result<PathBuf> {
     let path = path.as_ref();
-    blocking(|| std::fs::read_link(path))
+    briefly(|| std::fs::read_link(path))
 }

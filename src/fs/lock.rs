@@ -1,7 +1,7 @@
 //! Locks on whole files (`flock`), among everyone who asks for them.
 
 use super::File;
-use crate::blocking::blocking;
+use crate::blocking::{blocking, briefly};
 use std::fs::TryLockError;
 use std::io;
 
@@ -51,7 +51,7 @@ impl File {
     /// # Errors
     /// [`TryLockError::WouldBlock`] if it isn't; [`TryLockError::Error`] with that of the system call.
     pub fn try_lock(&self) -> Result<(), TryLockError> {
-        blocking(|| self.0.try_lock())
+        briefly(|| self.0.try_lock())
     }
 
     /// Locks the file together with others, if that is possible at once.
@@ -59,7 +59,7 @@ impl File {
     /// # Errors
     /// As for [`try_lock`](File::try_lock).
     pub fn try_lock_shared(&self) -> Result<(), TryLockError> {
-        blocking(|| self.0.try_lock_shared())
+        briefly(|| self.0.try_lock_shared())
     }
 
     /// Gives the lock back. Without one nothing happens.
@@ -67,6 +67,6 @@ impl File {
     /// # Errors
     /// Those of the system call.
     pub fn unlock(&self) -> io::Result<()> {
-        blocking(|| self.0.unlock())
+        briefly(|| self.0.unlock())
     }
 }

@@ -51,6 +51,10 @@
 //! The traits of [`std::os::unix::fs`] and [`std::os::fd`] are implemented as for `std`'s types, but for [`DirEntry`]'s
 //! `DirEntryExt2`, which can't be.
 
+// Sections are `briefly` where the page cache or the kernel's tables mostly answer, which is faster than another worker
+// steps in: nobody is woken then unless the call does wait. They are `blocking` where one asks to wait (locks, `sync_all`) or
+// has much to do (`copy`, `remove_dir_all`).
+//
 // Rejected: a pool of threads to which the calls are sent. It hands each of them over to another kernel thread and back,
 // which costs a multiple of a read that the page cache answers, and those are most. A section costs that only when
 // the call does wait. And io_uring: it is forbidden in many containers, has no call for half of what is here, and gives

@@ -1,7 +1,7 @@
 //! How a file is opened.
 
 use super::File;
-use crate::blocking::blocking;
+use crate::blocking::briefly;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -82,7 +82,7 @@ impl OpenOptions {
     /// * [`PermissionDenied`](io::ErrorKind::PermissionDenied), and what else the system call returns.
     pub fn open<P: AsRef<Path>>(&self, path: P) -> io::Result<File> {
         let path = path.as_ref();
-        blocking(|| self.0.open(path)).map(File)
+        briefly(|| self.0.open(path)).map(File)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is at a path, and what can be done to it without opening it.
 
-use crate::blocking::blocking;
+use crate::blocking::briefly;
 use std::fs::{Metadata, Permissions};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 #[doc(alias = "stat")]
 pub fn metadata<P: AsRef<Path>>(path: P) -> io::Result<Metadata> {
     let path = path.as_ref();
-    blocking(|| std::fs::metadata(path))
+    briefly(|| std::fs::metadata(path))
 }
 
 /// As [`metadata`], but of a symbolic link itself.
@@ -48,7 +48,7 @@ pub fn metadata<P: AsRef<Path>>(path: P) -> io::Result<Metadata> {
 #[doc(alias = "lstat")]
 pub fn symlink_metadata<P: AsRef<Path>>(path: P) -> io::Result<Metadata> {
     let path = path.as_ref();
-    blocking(|| std::fs::symlink_metadata(path))
+    briefly(|| std::fs::symlink_metadata(path))
 }
 
 /// Whether something is there; symbolic links are followed. The answer may be out of date when it arrives.
@@ -66,7 +66,7 @@ pub fn symlink_metadata<P: AsRef<Path>>(path: P) -> io::Result<Metadata> {
 /// ```
 pub fn exists<P: AsRef<Path>>(path: P) -> io::Result<bool> {
     let path = path.as_ref();
-    blocking(|| std::fs::exists(path))
+    briefly(|| std::fs::exists(path))
 }
 
 /// The absolute path of something that exists, without symbolic links, `.` and `..`.
@@ -87,7 +87,7 @@ pub fn exists<P: AsRef<Path>>(path: P) -> io::Result<bool> {
 #[doc(alias = "realpath")]
 pub fn canonicalize<P: AsRef<Path>>(path: P) -> io::Result<PathBuf> {
     let path = path.as_ref();
-    blocking(|| std::fs::canonicalize(path))
+    briefly(|| std::fs::canonicalize(path))
 }
 
 /// Says who may read, write and run a file or enter a directory; symbolic links are followed.
@@ -114,7 +114,7 @@ pub fn canonicalize<P: AsRef<Path>>(path: P) -> io::Result<PathBuf> {
 #[doc(alias = "chmod")]
 pub fn set_permissions<P: AsRef<Path>>(path: P, perm: Permissions) -> io::Result<()> {
     let path = path.as_ref();
-    blocking(|| std::fs::set_permissions(path, perm))
+    briefly(|| std::fs::set_permissions(path, perm))
 }
 
 /// Gives a file or directory another name or place, in one step; a file of that name is replaced.
@@ -141,7 +141,7 @@ pub fn set_permissions<P: AsRef<Path>>(path: P, perm: Permissions) -> io::Result
 /// ```
 pub fn rename<P: AsRef<Path>, Q: AsRef<Path>>(from: P, to: Q) -> io::Result<()> {
     let (from, to) = (from.as_ref(), to.as_ref());
-    blocking(|| std::fs::rename(from, to))
+    briefly(|| std::fs::rename(from, to))
 }
 
 /// Removes a file, or a symbolic link. Whoever has it open keeps it until it is closed.
@@ -164,5 +164,5 @@ pub fn rename<P: AsRef<Path>, Q: AsRef<Path>>(from: P, to: Q) -> io::Result<()> 
 #[doc(alias = "unlink")]
 pub fn remove_file<P: AsRef<Path>>(path: P) -> io::Result<()> {
     let path = path.as_ref();
-    blocking(|| std::fs::remove_file(path))
+    briefly(|| std::fs::remove_file(path))
 }

@@ -4,7 +4,7 @@
 //! each entry would cost as much as the entry. So they are taken in batches: one when the directory is opened, in that same
 //! section, and others as they are needed.
 
-use crate::blocking::blocking;
+use crate::blocking::briefly;
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fmt;
@@ -38,7 +38,7 @@ const BATCH: usize = 64;
 #[doc(alias = "ReadDir")]
 pub fn read_dir<P: AsRef<Path>>(path: P) -> io::Result<ReadDir> {
     let path = path.as_ref();
-    blocking(|| {
+    briefly(|| {
         let mut entries = ReadDir { batch: VecDeque::new(), rest: std::fs::read_dir(path)? };
         entries.fill();
         Ok(entries)
@@ -68,7 +68,7 @@ impl Iterator for ReadDir {
     type Item = io::Result<DirEntry>;
     fn next(&mut self) -> Option<io::Result<DirEntry>> {
         if self.batch.is_empty() {
-            blocking(|| self.fill());
+            briefly(|| self.fill());
         }
         Some(self.batch.pop_front()?.map(DirEntry))
     }
@@ -109,7 +109,7 @@ impl DirEntry {
     /// # Errors
     /// [`NotFound`](io::ErrorKind::NotFound) if it is gone; those of the system call.
     pub fn metadata(&self) -> io::Result<Metadata> {
-        blocking(|| self.0.metadata())
+        briefly(|| self.0.metadata())
     }
 
     /// Whether it is a file, a directory, a symbolic link or something else. Most file systems say so in the directory, and
@@ -118,7 +118,7 @@ impl DirEntry {
     /// # Errors
     /// As for [`metadata`](DirEntry::metadata), where one is needed.
     pub fn file_type(&self) -> io::Result<FileType> {
-        blocking(|| self.0.file_type())
+        briefly(|| self.0.file_type())
     }
 
     /// Its name, without what leads there.
