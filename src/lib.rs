@@ -87,6 +87,7 @@
 //! | [`chan`] | channels, bounded and unbounded, timers that are channels, [`Select`](chan::Select) | `crossbeam-channel` |
 //! | [`sync`] | locks, condition variables, wait groups, semaphores, barriers, lazy values | `parking_lot`, [`std::sync`] |
 //! | [`net`] | TCP, UDP and Unix sockets, name look-up | [`std::net`], [`std::os::unix::net`] |
+//! | [`fs`] | files and directories | [`std::fs`] |
 //! | [`future`] | [`block_on`](future::block_on): awaiting in plain code | |
 //! | [`cancel`] | tokens, which cancel what runs under them; shields; tasks that end together | Go's `context`, Trio |
 //! | [`time`] | [`timeout`](time::timeout): a time limit around any code | |
@@ -173,6 +174,7 @@ mod control;
 mod current;
 #[allow(unsafe_code)]
 mod fiber;
+pub mod fs;
 pub mod future;
 #[allow(unsafe_code)]
 mod interrupt;

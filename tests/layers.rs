@@ -33,6 +33,7 @@ const FLOORS: &[(&str, &str)] = &[
     ("chan", "8b"),
     ("sync", "8b"),
     ("net", "8b"),
+    ("fs", "8b"),
     ("cancel", "8c"),
     ("scope", "8d"),
 ];

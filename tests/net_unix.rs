@@ -1,37 +1,16 @@
 //! Sockets of this host: what `std::os::unix::net` promises.
 
+#[path = "common/directory.rs"]
+mod directory;
+
+use directory::Directory;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::SocketAddr;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 use throng::net::{Shutdown, UnixDatagram, UnixListener, UnixStream};
-
-/// A directory of the test's own, removed with all that is in it.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new() -> Directory {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let name = format!("throng-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&path).unwrap();
-        Directory(path)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 fn abstract_address(name: &str) -> SocketAddr {
     SocketAddr::from_abstract_name(format!("throng-{}-{name}", std::process::id())).unwrap()
