@@ -83,6 +83,9 @@ impl Builder {
     /// How many kernel threads may run tasks at most, those included whose tasks block them or run on and on. While some
     /// are stuck like that, others step in, up to this number; beyond it tasks wait. By default 512, or as many as there
     /// are workers if that is more.
+    ///
+    /// If it is the number of workers and sixteen or more, the last thread is kept for tasks that have begun, since
+    /// those that are stuck may wait for one of them.
     pub fn max_threads(mut self, threads: usize) -> Builder {
         self.max_threads = Some(threads);
         self
@@ -212,6 +215,37 @@ impl Runtime {
             Ok(handle) => handle,
             Err(error) => no_room(&error),
         }
+    }
+
+    /// Changes how many workers run tasks at the same time, while they do. A worker that is too many ends with the task
+    /// that it runs; no task is lost.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput): no workers, or more than [`max_threads`](Builder::max_threads).
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let runtime = throng::runtime::Builder::new().workers(1).build()?;
+    /// runtime.set_workers(4)?;
+    /// assert_eq!(runtime.workers(), 4);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[doc(alias = "GOMAXPROCS")]
+    pub fn set_workers(&self, workers: usize) -> io::Result<()> {
+        let most = self.scheduler().max_threads();
+        if workers == 0 || workers > most {
+            let text = format!("can't have {workers} workers: at least one, and at most {most}, which is max_threads");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        self.scheduler().set_workers(workers);
+        Ok(())
+    }
+
+    /// How many workers run tasks at the same time.
+    pub fn workers(&self) -> usize {
+        self.scheduler().workers()
     }
 
     /// Cancels all tasks, as dropping does, and waits for their end no longer than `timeout`. Returns whether all have

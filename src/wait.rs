@@ -161,6 +161,11 @@ impl Wakeup {
         }))
     }
 
+    /// Whether to wake it is to run code that isn't ours, and may take its time.
+    pub(crate) fn is_foreign(&self) -> bool {
+        matches!(self.0, Wake::Future(_))
+    }
+
     /// Wakes it. Not under a lock: a waker is foreign code, and a scheduler may take its time. Nor is a waker's panic the
     /// caller's, who may have others to wake, and holds what was handed over.
     #[inline]

@@ -67,3 +67,26 @@ fn announced() {
         eprintln!("{workers} workers: 64 announced sleeps of 20 ms took {:?}", before.elapsed());
     }
 }
+
+/// The lock is held across a wait by a task that has begun; those that want it block their threads.
+#[test]
+fn a_lock_of_std_held_across_a_sleep() {
+    for (workers, threads) in [(1, 64), (2, 512), (2, 64)] {
+        let runtime = Runtime::builder().workers(workers).max_threads(threads).on_shortage(|_| {}).build().unwrap();
+        let lock = Arc::new(std::sync::Mutex::new(0));
+        let before = Instant::now();
+        let tasks: Vec<_> = (0..2000)
+            .map(|_| {
+                let lock = Arc::clone(&lock);
+                runtime.spawn(move || {
+                    let mut held = lock.lock().unwrap();
+                    task::sleep(Duration::from_millis(1));
+                    *held += 1;
+                })
+            })
+            .collect();
+        tasks.into_iter().for_each(|task| task.join().unwrap());
+        assert_eq!(*lock.lock().unwrap(), 2000);
+        eprintln!("{workers} workers, {threads} threads: 2000 holders took {:?}", before.elapsed());
+    }
+}

@@ -46,29 +46,35 @@
 //!   once.
 //!
 //! # The last one
-//! At most `max_threads` threads are started. When they are used up and all but one are stuck, the last one takes only
-//! tasks that have begun: what the stuck ones wait for, such as a lock of `std`'s, is held by one of these, and a task that
-//! has not begun holds nothing. New tasks wait until somebody comes back, or until no task is left that has begun and
-//! waits. (A task that has begun can block the last one too. No bound on threads prevents that.)
+//! At most `max_threads` threads are started. The one on the last seat takes only tasks that have begun: what the stuck
+//! ones wait for, such as a lock of `std`'s, is held by one of these, and a task that has not begun holds nothing. Those it
+//! sets aside, until another worker comes back. (A task that has begun can block the last one too. No bound on threads
+//! prevents that.) Where there are fewer than [`SPARES_FOR_A_LAST_ONE`] spare seats none is special: it would be missed
+//! more than it helps.
 
+use super::idle::Idle;
 use super::sleep::Sleep;
 use super::slot::NextSlot;
 use super::thread_state;
 use super::worker::{self, Worker};
-use super::{Runnable, Scheduler};
-use crate::primitive::{AtomicI32, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use super::{RUNNING, Runnable, Scheduler};
+use crate::control::Header;
+use crate::primitive::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use crate::stack;
 use crate::timer::Timers;
 use crossbeam_deque::{Stealer, Worker as Deque};
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 use std::io;
+use std::ptr::NonNull;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How long a spare thread waits to be called in before it ends.
 pub(super) const SPARE_FOR: Duration = Duration::from_secs(10);
+
+const SPARES_FOR_A_LAST_ONE: usize = 16;
 
 pub(super) const ON: u8 = 0;
 /// In an announced section; whoever publishes work should know.
@@ -153,6 +159,8 @@ pub(super) struct Crew {
     /// What the threads are called, before their number.
     name: String,
     pub(super) roster: Mutex<Roster>,
+    /// Whether the one on the last seat is a spare one.
+    has_last_one: AtomicBool,
 }
 
 pub(super) struct Roster {
@@ -187,6 +195,7 @@ impl Crew {
                 wanted,
                 extra: 0,
             }),
+            has_last_one: AtomicBool::new(wanted + SPARES_FOR_A_LAST_ONE <= max_threads),
         }
     }
 
@@ -210,6 +219,23 @@ impl Crew {
     /// Whether work lies with one that is stuck.
     pub(super) fn has_work_left(&self) -> bool {
         self.iter().any(|seat| seat.duty() == STUCK && seat.has_work())
+    }
+
+    pub(super) fn max_threads(&self) -> usize {
+        self.seats.len()
+    }
+
+    /// Sets how many workers there are to be.
+    pub(super) fn want(&self, workers: usize, idle: &Idle) {
+        let mut roster = self.roster.lock();
+        roster.wanted = workers;
+        idle.set_quota(workers + roster.extra);
+        self.has_last_one.store(workers + SPARES_FOR_A_LAST_ONE <= self.seats.len(), Ordering::Relaxed);
+    }
+
+    /// Whether this is the seat of the last thread that there may be.
+    pub(super) fn is_last(&self, index: usize) -> bool {
+        index + 1 == self.seats.len()
     }
 
     /// A seat without a thread.
@@ -286,7 +312,17 @@ impl Scheduler {
 
     /// Calls in a spare worker whose thread is there.
     pub(super) fn call_spare_in(&self, roster: &mut Roster) -> bool {
-        let Some(index) = roster.spares.pop() else { return false };
+        // The last one only if there is no other, nor can be.
+        let last = roster.spares.iter().position(|&spare| !self.crew.is_last(spare));
+        let Some(index) = last.map(|at| roster.spares.swap_remove(at)).or_else(|| {
+            if roster.vacant.is_empty() && self.crew.len() == self.crew.seats.len() {
+                roster.spares.pop()
+            } else {
+                None
+            }
+        }) else {
+            return false;
+        };
         let seat = self.crew.seat(index);
         // Release: pairs with the lock of the roster, under which the worker reads it.
         seat.duty.store(ON, Ordering::Release);
@@ -332,10 +368,27 @@ impl Scheduler {
 }
 
 impl Worker {
-    /// Whether it should ask for its duty: it was relieved, or there are too many.
+    /// Whether it should ask for its duty: it was relieved, there are too many, or it is the last one.
     #[inline]
     pub(super) fn should_report(&self) -> bool {
-        self.seat().duty() != ON || self.scheduler.idle.has_surplus()
+        self.seat().duty() != ON || self.scheduler.idle.has_surplus() || self.is_last_one()
+    }
+
+    /// Whether it takes only tasks that have begun.
+    #[inline]
+    pub(super) fn is_last_one(&self) -> bool {
+        // Relaxed: changes only when the user says so. A new task that is dropped harms nobody.
+        self.has_last_seat
+            && self.scheduler.crew.has_last_one.load(Ordering::Relaxed)
+            && self.scheduler.phase() == RUNNING
+    }
+
+    /// Leaves a new task to others.
+    #[cold]
+    pub(super) fn set_aside(&self, task: NonNull<Header>) {
+        self.scheduler.set_aside.push(Runnable(task));
+        // If another one sleeps it has just come back.
+        self.scheduler.notify();
     }
 
     /// A worker between two tasks asks for its duty. As a spare one it waits here until it is called in. `searching` is
@@ -356,6 +409,12 @@ impl Worker {
             }
         } else if has_surplus {
             scheduler.idle.count_off_duty(false);
+        } else if self.is_last_one() && (!roster.spares.is_empty() || !roster.vacant.is_empty()) {
+            scheduler.idle.count_off_duty(false);
+            if scheduler.call_one_in(&mut roster).is_err() {
+                scheduler.idle.count_on_duty();
+                return Orders::Work;
+            }
         } else {
             return Orders::Work;
         }

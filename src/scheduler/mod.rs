@@ -80,6 +80,8 @@ pub(crate) struct Scheduler {
     monitor: Monitor,
     monitor_thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     injector: Injector<Runnable>,
+    /// New tasks that the last worker doesn't take; see `crew.rs`.
+    set_aside: Injector<Runnable>,
     idle: Idle,
     netpoll: Arc<Netpoll>,
     registry: Registry,
@@ -114,6 +116,7 @@ impl Scheduler {
             monitor: Monitor::new(),
             monitor_thread: Mutex::new(None),
             injector: Injector::new(),
+            set_aside: Injector::new(),
             idle: Idle::new(),
             netpoll,
             registry: Registry::new(workers),
@@ -309,10 +312,28 @@ impl Scheduler {
         self.wake_all();
     }
 
+    /// Changes how many workers there are to be. There may be as many threads.
+    pub(crate) fn set_workers(&self, workers: usize) {
+        self.crew.want(workers, &self.idle);
+        // Those that sleep and are too many find that out when they get up.
+        for index in self.idle.choose_all() {
+            self.wake(index);
+        }
+        self.monitor.call();
+    }
+
+    pub(crate) fn workers(&self) -> usize {
+        self.crew.roster.lock().wanted
+    }
+
+    pub(crate) fn max_threads(&self) -> usize {
+        self.crew.max_threads()
+    }
+
     /// How many tasks lie in queues. A hint.
     fn waiting(&self) -> usize {
         let waits = |seat: &Seat| seat.stealer.len() + usize::from(!seat.slot.peek().is_null());
-        self.injector.len() + self.crew.iter().map(waits).sum::<usize>()
+        self.injector.len() + self.set_aside.len() + self.crew.iter().map(waits).sum::<usize>()
     }
 
     fn wake_all(&self) {

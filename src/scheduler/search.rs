@@ -337,6 +337,7 @@ impl Worker {
             || !self.seat().stealer.is_empty()
             || !self.seat().slot.peek().is_null()
             || self.seat().duty() != ON
+            || !scheduler.set_aside.is_empty() && !self.is_last_one()
             || scheduler.crew.len() > scheduler.idle.on_duty() && scheduler.crew.has_work_left()
             || scheduler.is_over()
     }

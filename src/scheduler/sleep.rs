@@ -63,9 +63,9 @@ impl Sleep {
         self.state.swap(AWAKE, Ordering::Acquire);
     }
 
-    /// Whether it sleeps, or has been told to get up and hasn't yet. A hint.
+    /// Whether it sleeps. A hint. (A notice may be there while it is up: it is for the next sleep.)
     pub(super) fn is_asleep(&self) -> bool {
-        self.state.load(Ordering::Relaxed) != AWAKE
+        matches!(self.state.load(Ordering::Relaxed), PARKED | POLLING)
     }
 
     fn fall_asleep(&self, how: u8) -> bool {

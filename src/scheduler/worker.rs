@@ -68,6 +68,7 @@ pub(super) struct Worker {
     pub(super) context: Context,
     pub(super) scheduler: Arc<Scheduler>,
     index: usize,
+    pub(super) has_last_seat: bool,
     seat: Arc<CachePadded<Seat>>,
     queue: Deque<Runnable>,
     turn: Cell<u32>,
@@ -113,6 +114,7 @@ pub(super) fn main(scheduler: Arc<Scheduler>, index: usize) {
             rng: Rng::new(scheduler.seed.wrapping_add(index as u64)),
         },
         index,
+        has_last_seat: scheduler.crew.is_last(index),
         queue: seat.sit_down(),
         // Relaxed: the queue's lock orders it with the thread before.
         turn: Cell::new(seat.turn.load(Ordering::Relaxed)),
@@ -164,6 +166,11 @@ extern "C" fn base(me: NonNull<Fiber>) -> ! {
                 w.mark_if_stopping(header);
                 w.jump(me, fiber);
             }
+            if w.is_last_one() {
+                w.set_aside(task);
+                w.context.task.set(None);
+                continue;
+            }
             let mine = me.as_ref().stack().expect("a task's stack").class();
             if header.stack_class != mine {
                 w.first.set(Some(task));
@@ -180,6 +187,18 @@ extern "C" fn base(me: NonNull<Fiber>) -> ! {
                 let fiber = w.fresh_fiber(w.scheduler.default_class);
                 w.jump(me, fiber);
             }
+        }
+    }
+}
+
+/// Tries until it is known whether there is something.
+#[inline]
+fn persist(steal: impl Fn() -> Steal<Runnable>) -> Option<NonNull<Header>> {
+    loop {
+        match steal() {
+            Steal::Success(Runnable(task)) => return Some(task),
+            Steal::Empty => return None,
+            Steal::Retry => {}
         }
     }
 }
@@ -426,25 +445,18 @@ impl Worker {
         if turn.is_multiple_of(INJECTOR_TURNS) { self.take_injected() } else { None }
     }
 
-    /// Takes a batch from the injector.
+    /// Takes a batch from the injector, or else from what the last worker has set aside.
     pub(super) fn take_injected(&self) -> Option<NonNull<Header>> {
-        loop {
-            match self.scheduler.injector.steal_batch_and_pop(&self.queue) {
-                Steal::Success(Runnable(task)) => return Some(task),
-                Steal::Empty => return None,
-                Steal::Retry => {}
-            }
+        let Scheduler { injector, set_aside, .. } = &*self.scheduler;
+        let task = persist(|| injector.steal_batch_and_pop(&self.queue));
+        if task.is_some() || set_aside.is_empty() || self.is_last_one() {
+            return task;
         }
+        persist(|| set_aside.steal_batch_and_pop(&self.queue))
     }
 
     pub(super) fn steal_from(&self, victim: &Seat) -> Option<NonNull<Header>> {
-        loop {
-            match victim.stealer.steal_batch_and_pop(&self.queue) {
-                Steal::Success(Runnable(task)) => return Some(task),
-                Steal::Empty => return None,
-                Steal::Retry => {}
-            }
-        }
+        persist(|| victim.stealer.steal_batch_and_pop(&self.queue))
     }
 
     fn expire_timers(&self) {
@@ -470,12 +482,15 @@ impl Worker {
     /// with.
     pub(super) fn fire(&self, mut woken: Vec<Wakeup>) {
         if !woken.is_empty() {
+            // Others may take what lies in the queue, but not what is still to be fired.
+            let last: Vec<_> = woken.extract_if(.., |wakeup| wakeup.is_foreign()).collect();
             self.in_bulk.set(true);
             woken.drain(..).for_each(Wakeup::fire);
             self.in_bulk.set(false);
             if self.queue.len() > 1 {
                 self.scheduler.notify_local();
             }
+            last.into_iter().for_each(Wakeup::fire);
         }
         self.woken.set(woken);
     }
