@@ -18,7 +18,7 @@ use std::time::Duration;
 /// More workers than this are refused: no machine has as many cores.
 const MAX_WORKERS: usize = 4096;
 
-/// Makes a [`Runtime`] with settings of one's own.
+/// Makes a [`Runtime`] with settings of one's own, or gives the global one [its settings](Builder::build_global).
 ///
 /// # Examples
 /// ```
@@ -109,7 +109,7 @@ impl Builder {
 /// from its next wait, and one that has not begun is dropped. The drop waits until all have ended, so a task that never
 /// waits and never ends keeps it waiting; [`shutdown_timeout`](Runtime::shutdown_timeout) doesn't wait longer than told.
 ///
-/// The global runtime starts at the first [`run`] or [`spawn`] and is never dropped.
+/// The global runtime starts at the first [`run`] or [`spawn`], or by [`Builder::build_global`], and is never dropped.
 pub struct Runtime {
     /// `None` only while it is dropped.
     scheduler: Option<Arc<Scheduler>>,
@@ -153,16 +153,24 @@ impl Runtime {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let settings = Settings::default();
-        // SAFETY: `f` and `T` are valid for ever.
-        match unsafe { spawn_unchecked(self.scheduler(), settings, f) } {
+        match self.spawn_with(Settings::default(), f) {
             Ok(handle) => handle,
             Err(error) => no_room(&error),
         }
     }
 
+    pub(crate) fn spawn_with<F, T>(&self, settings: Settings, f: F) -> io::Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        // SAFETY: `f` and `T` are valid for ever.
+        unsafe { spawn_unchecked(self.scheduler(), settings, f) }
+    }
+
     /// Cancels all tasks, as dropping does, and waits for their end no longer than `timeout`. Returns whether all have
-    /// ended. If not, those that are left are never resumed once they wait, and keep their memory.
+    /// ended. If not, those that are left are never resumed once they wait, and keep their memory: who joins one of them
+    /// waits for ever.
     ///
     /// # Panics
     /// As dropping does: when it is called by one of the runtime's own tasks.
@@ -208,20 +216,53 @@ impl fmt::Debug for Runtime {
     }
 }
 
+static GLOBAL: OnceLock<Runtime> = OnceLock::new();
+
 /// The global runtime, started by the first who asks.
 fn global() -> io::Result<&'static Runtime> {
-    static GLOBAL: OnceLock<Runtime> = OnceLock::new();
-    static STARTING: Mutex<()> = Mutex::new(());
-    if let Some(runtime) = GLOBAL.get() {
-        return Ok(runtime);
+    if GLOBAL.get().is_none() {
+        start_global(Builder::new())?;
     }
+    Ok(GLOBAL.get().expect("it was started"))
+}
+
+/// Starts the global runtime. `false` if it runs already.
+fn start_global(builder: Builder) -> io::Result<bool> {
+    static STARTING: Mutex<()> = Mutex::new(());
     let _one_at_a_time = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
-    match GLOBAL.get() {
-        Some(runtime) => Ok(runtime),
-        None => {
-            let runtime = Builder::new().build()?;
-            Ok(GLOBAL.get_or_init(|| runtime))
+    if GLOBAL.get().is_some() {
+        return Ok(false);
+    }
+    let runtime = builder.build()?;
+    GLOBAL.get_or_init(|| runtime);
+    Ok(true)
+}
+
+impl Builder {
+    /// Starts the global runtime with these settings, in place of the default ones.
+    ///
+    /// It must come before the first use: [`run`], [`spawn`] and whatever waits for a socket start it otherwise. So call it
+    /// at the beginning of `main`, and from no library. Modelled on rayon's `ThreadPoolBuilder::build_global`.
+    ///
+    /// # Errors
+    /// * [`AlreadyExists`](io::ErrorKind::AlreadyExists): the global runtime runs already. It stays as it is.
+    /// * As [`build`](Builder::build).
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// throng::runtime::Builder::new().workers(2).stack_size(128 << 10).build_global()?;
+    /// throng::spawn(|| println!("one of two workers runs this")).join().unwrap();
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[doc(alias = "GOMAXPROCS")]
+    pub fn build_global(self) -> io::Result<()> {
+        if start_global(self)? {
+            return Ok(());
         }
+        let text = "the global runtime runs already: its settings must come before the first task or socket";
+        Err(io::Error::new(io::ErrorKind::AlreadyExists, text))
     }
 }
 

@@ -4,9 +4,10 @@ use super::crowd::{self, Crowd};
 use crate::control::Outcome;
 use crate::interrupt;
 use crate::lock::Lock;
-use crate::park::Reason;
+use crate::park::{self, Reason};
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Waits until a group of tasks or threads is done.
 ///
@@ -97,28 +98,72 @@ impl WaitGroup {
     ///
     /// A group of which all handles wait is done, as in crossbeam.
     pub fn wait(self) {
+        self.wait_until(None);
+    }
+
+    /// [`wait`](WaitGroup::wait), for no longer than `timeout`. `false` if that has passed; the handle is gone anyway.
+    pub fn wait_timeout(self, timeout: Duration) -> bool {
+        self.wait_until(park::deadline_in(timeout))
+    }
+
+    /// [`wait`](WaitGroup::wait), no longer than until `deadline`. `false` if that has passed; the handle is gone anyway.
+    pub fn wait_deadline(self, deadline: Instant) -> bool {
+        self.wait_until(Some(deadline))
+    }
+
+    fn wait_until(self, deadline: Option<Instant>) -> bool {
         let shared = Arc::clone(&self.shared);
         drop(self);
         loop {
             let state = shared.lock();
             if state.handles == 0 && state.count == 0 {
-                return;
+                return true;
             }
-            if crowd::wait(Reason::WaitGroup, None, &shared, state, |state| &mut state.waiting) == Outcome::Cancelled {
-                interrupt::unwind();
+            match crowd::wait(Reason::WaitGroup, deadline, &shared, state, |state| &mut state.waiting) {
+                // Its last handle may have gone while others that wait counted on a member that was added since.
+                Outcome::Woken => {}
+                Outcome::TimedOut => return false,
+                Outcome::Cancelled => interrupt::unwind(),
             }
         }
     }
 
     /// Waits until every added member is done, whatever handles there are.
     pub fn wait_done(&self) {
+        self.wait_done_until(None);
+    }
+
+    /// [`wait_done`](WaitGroup::wait_done), for no longer than `timeout`. `false` if that has passed.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use throng::sync::WaitGroup;
+    ///
+    /// let group = WaitGroup::new();
+    /// group.add(1);
+    /// assert!(!group.wait_done_timeout(Duration::from_millis(5)));
+    /// group.done();
+    /// assert!(group.wait_done_timeout(Duration::from_millis(5)));
+    /// ```
+    pub fn wait_done_timeout(&self, timeout: Duration) -> bool {
+        self.wait_done_until(park::deadline_in(timeout))
+    }
+
+    /// [`wait_done`](WaitGroup::wait_done), no longer than until `deadline`. `false` if that has passed.
+    pub fn wait_done_deadline(&self, deadline: Instant) -> bool {
+        self.wait_done_until(Some(deadline))
+    }
+
+    fn wait_done_until(&self, deadline: Option<Instant>) -> bool {
         let state = self.shared.lock();
         if state.count == 0 {
-            return;
+            return true;
         }
-        let waited = crowd::wait(Reason::WaitGroup, None, &self.shared, state, |state| &mut state.waiting_for_count);
-        if waited == Outcome::Cancelled {
-            interrupt::unwind();
+        match crowd::wait(Reason::WaitGroup, deadline, &self.shared, state, |state| &mut state.waiting_for_count) {
+            Outcome::Woken => true,
+            Outcome::TimedOut => false,
+            Outcome::Cancelled => interrupt::unwind(),
         }
     }
 }
