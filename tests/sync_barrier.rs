@@ -4,11 +4,12 @@ mod common;
 #[path = "common/crew.rs"]
 mod crew;
 
-use common::{message, runtime, stress, until, with_workers};
+use common::{elapsed_at_least, message, runtime, stress, until, with_workers};
 use crew::every_crew;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::time::{Duration, Instant};
 use throng::cancel::Cancelled;
 use throng::sync::{Barrier, WaitGroup};
 use throng::task;
@@ -156,6 +157,42 @@ fn both_ways_at_once() {
     assert!(done.load(SeqCst) >= 8);
     group.wait();
     assert_eq!(done.load(SeqCst), 16);
+}
+
+#[test]
+fn a_limited_wait_says_whether_all_were_done() {
+    every_crew(|crew| {
+        for round in 0..stress(50) {
+            let limit = Duration::from_micros(round as u64 % 8 * 20);
+            let (group, done) = (WaitGroup::new(), AtomicUsize::new(0));
+            group.add(2);
+            let by_handle = std::sync::Mutex::new(vec![group.clone()]);
+            crew.run(4, |me| match me {
+                0 | 1 => {
+                    task::yield_now();
+                    done.fetch_add(1, SeqCst);
+                    group.done();
+                }
+                2 if group.wait_done_timeout(limit) => assert_eq!(done.load(SeqCst), 2),
+                3 => {
+                    let handle = by_handle.lock().unwrap().pop().expect("one waits");
+                    assert!(!handle.wait_deadline(Instant::now() + limit), "`group` is a handle");
+                }
+                _ => {}
+            });
+            assert!(group.wait_done_deadline(Instant::now()), "no time is needed for what is done");
+            assert!(group.wait_timeout(Duration::ZERO));
+        }
+    });
+    let group = WaitGroup::new();
+    group.add(1);
+    let start = Instant::now();
+    assert!(!group.wait_done_timeout(Duration::from_millis(5)));
+    assert!(!group.clone().wait_timeout(Duration::from_millis(5)));
+    elapsed_at_least(start, Duration::from_millis(10));
+    let member = group.clone();
+    throng::spawn(move || member.done());
+    assert!(group.wait_timeout(Duration::MAX));
 }
 
 #[test]

@@ -114,18 +114,12 @@ impl WaitGroup {
     fn wait_until(self, deadline: Option<Instant>) -> bool {
         let shared = Arc::clone(&self.shared);
         drop(self);
-        loop {
-            let state = shared.lock();
-            if state.handles == 0 && state.count == 0 {
-                return true;
-            }
-            match crowd::wait(Reason::WaitGroup, deadline, &shared, state, |state| &mut state.waiting) {
-                // Its last handle may have gone while others that wait counted on a member that was added since.
-                Outcome::Woken => {}
-                Outcome::TimedOut => return false,
-                Outcome::Cancelled => interrupt::unwind(),
-            }
+        let state = shared.lock();
+        if state.handles == 0 && state.count == 0 {
+            return true;
         }
+        let outcome = crowd::wait(Reason::WaitGroup, deadline, &shared, state, |state| &mut state.waiting);
+        reached(outcome)
     }
 
     /// Waits until every added member is done, whatever handles there are.
@@ -160,11 +154,17 @@ impl WaitGroup {
         if state.count == 0 {
             return true;
         }
-        match crowd::wait(Reason::WaitGroup, deadline, &self.shared, state, |state| &mut state.waiting_for_count) {
-            Outcome::Woken => true,
-            Outcome::TimedOut => false,
-            Outcome::Cancelled => interrupt::unwind(),
-        }
+        let outcome =
+            crowd::wait(Reason::WaitGroup, deadline, &self.shared, state, |state| &mut state.waiting_for_count);
+        reached(outcome)
+    }
+}
+
+fn reached(outcome: Outcome) -> bool {
+    match outcome {
+        Outcome::Woken => true,
+        Outcome::TimedOut => false,
+        Outcome::Cancelled => interrupt::unwind(),
     }
 }
 
