@@ -53,6 +53,13 @@ struct State {
     waiting_for_count: Crowd,
 }
 
+impl State {
+    /// There is no handle left to change this.
+    fn is_done(&self) -> bool {
+        self.handles == 0 && self.count == 0
+    }
+}
+
 impl WaitGroup {
     /// A group with one handle and a count of zero.
     pub fn new() -> WaitGroup {
@@ -98,28 +105,59 @@ impl WaitGroup {
     ///
     /// A group of which all handles wait is done, as in crossbeam.
     pub fn wait(self) {
-        self.wait_until(None);
+        let done = self.wait_until(None);
+        debug_assert!(done.is_ok(), "without a deadline");
     }
 
-    /// [`wait`](WaitGroup::wait), for no longer than `timeout`. `false` if that has passed; the handle is gone anyway.
-    pub fn wait_timeout(self, timeout: Duration) -> bool {
+    /// [`wait`](WaitGroup::wait), for no longer than `timeout`.
+    ///
+    /// # Errors
+    /// When the time has passed: a handle, in place of the one that was given up.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use throng::sync::WaitGroup;
+    ///
+    /// let group = WaitGroup::new();
+    /// let member = group.clone();
+    /// let group = group.wait_timeout(Duration::from_millis(5)).unwrap_err();
+    /// drop(member);
+    /// group.wait();
+    /// ```
+    pub fn wait_timeout(self, timeout: Duration) -> Result<(), WaitGroup> {
         self.wait_until(park::deadline_in(timeout))
     }
 
-    /// [`wait`](WaitGroup::wait), no longer than until `deadline`. `false` if that has passed; the handle is gone anyway.
-    pub fn wait_deadline(self, deadline: Instant) -> bool {
+    /// [`wait`](WaitGroup::wait), no longer than until `deadline`.
+    ///
+    /// # Errors
+    /// As [`wait_timeout`](WaitGroup::wait_timeout).
+    pub fn wait_deadline(self, deadline: Instant) -> Result<(), WaitGroup> {
         self.wait_until(Some(deadline))
     }
 
-    fn wait_until(self, deadline: Option<Instant>) -> bool {
+    fn wait_until(self, deadline: Option<Instant>) -> Result<(), WaitGroup> {
         let shared = Arc::clone(&self.shared);
         drop(self);
         let state = shared.lock();
-        if state.handles == 0 && state.count == 0 {
-            return true;
+        if state.is_done() {
+            return Ok(());
         }
-        let outcome = crowd::wait(Reason::WaitGroup, deadline, &shared, state, |state| &mut state.waiting);
-        reached(outcome)
+        match crowd::wait(Reason::WaitGroup, deadline, &shared, state, |state| &mut state.waiting) {
+            Outcome::Woken => Ok(()),
+            Outcome::Cancelled => interrupt::unwind(),
+            Outcome::TimedOut => {
+                let mut state = shared.lock();
+                // If all was done since, others know of it: it can't be taken back.
+                if state.is_done() {
+                    return Ok(());
+                }
+                state.handles += 1;
+                drop(state);
+                Err(WaitGroup { shared })
+            }
+        }
     }
 
     /// Waits until every added member is done, whatever handles there are.
@@ -154,17 +192,11 @@ impl WaitGroup {
         if state.count == 0 {
             return true;
         }
-        let outcome =
-            crowd::wait(Reason::WaitGroup, deadline, &self.shared, state, |state| &mut state.waiting_for_count);
-        reached(outcome)
-    }
-}
-
-fn reached(outcome: Outcome) -> bool {
-    match outcome {
-        Outcome::Woken => true,
-        Outcome::TimedOut => false,
-        Outcome::Cancelled => interrupt::unwind(),
+        match crowd::wait(Reason::WaitGroup, deadline, &self.shared, state, |state| &mut state.waiting_for_count) {
+            Outcome::Woken => true,
+            Outcome::TimedOut => false,
+            Outcome::Cancelled => interrupt::unwind(),
+        }
     }
 }
 
@@ -185,7 +217,7 @@ impl Drop for WaitGroup {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.handles -= 1;
-        if state.handles == 0 && state.count == 0 {
+        if state.is_done() {
             crowd::wake_all(&self.shared, state, |state| &mut state.waiting);
         }
     }
