@@ -348,7 +348,7 @@ where
 
 /// Runs `f` as a task of the global runtime and waits for it. It may borrow from the caller; its panic comes out here.
 ///
-/// Inside a task `f` is just called.
+/// Inside a task, of whatever runtime, `f` is just called.
 ///
 /// # Panics
 /// With what `f` panics with; if the global runtime can't be started, or there is no room for a task.

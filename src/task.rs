@@ -75,7 +75,7 @@ impl Builder {
         Builder::default()
     }
 
-    /// Names the task: for [`Task::name`], and for the report of a stack overflow.
+    /// Names the task, with any text: for [`Task::name`], and for the report of a stack overflow.
     ///
     /// The panic hook of `std` names the kernel thread, and so the worker. One of one's own can name the task as well:
     ///
