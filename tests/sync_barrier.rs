@@ -207,7 +207,10 @@ fn a_handle_that_comes_back_is_one() {
                 let mut handle = handles.lock().unwrap().pop().expect("three");
                 let mut limit = Duration::from_micros(round as u64 % 8 * 10 + 1);
                 // One drops its handle; the others give theirs up for ever longer, until they do so together.
-                while me > 0 {
+                if me == 0 {
+                    return;
+                }
+                loop {
                     match handle.wait_timeout(limit) {
                         Ok(()) => return,
                         Err(back) => handle = back,
