@@ -86,7 +86,7 @@
 //! | [`task`] | names and stack sizes, [`sleep`](task::sleep), [`yield_now`](task::yield_now), [`park`](task::park), the [`current`](task::current) task | [`std::thread`] |
 //! | [`chan`] | channels, bounded and unbounded, timers that are channels, [`Select`](chan::Select) | `crossbeam-channel` |
 //! | [`sync`] | locks, condition variables, wait groups, semaphores, barriers, lazy values | `parking_lot`, [`std::sync`] |
-//! | [`net`] | TCP, UDP and Unix sockets, name look-up; `std`'s addresses | [`std::net`], [`std::os::unix::net`] |
+//! | [`net`] | TCP, UDP and Unix sockets, name look-up | [`std::net`], [`std::os::unix::net`] |
 //! | [`future`] | [`block_on`](future::block_on): awaiting in plain code | |
 //! | [`cancel`] | tokens, which cancel what runs under them; shields; tasks that end together | Go's `context`, Trio |
 //! | [`time`] | [`sleep`](time::sleep); [`timeout`](time::timeout): a time limit around any code | |

@@ -18,7 +18,7 @@ use std::time::Duration;
 /// More workers than this are refused: no machine has as many cores.
 const MAX_WORKERS: usize = 4096;
 
-/// Makes a [`Runtime`] with settings of one's own, or gives the global one [its settings](Builder::build_global).
+/// Makes a [`Runtime`] with settings of one's own.
 ///
 /// # Examples
 /// ```
@@ -28,6 +28,8 @@ const MAX_WORKERS: usize = 4096;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// [`build_global`](Builder::build_global) gives the settings to the global runtime.
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct Builder {
@@ -216,8 +218,6 @@ impl fmt::Debug for Runtime {
     }
 }
 
-static GLOBAL: OnceLock<Runtime> = OnceLock::new();
-
 /// The global runtime, started by the first who asks.
 fn global() -> io::Result<&'static Runtime> {
     if GLOBAL.get().is_none() {
@@ -225,6 +225,8 @@ fn global() -> io::Result<&'static Runtime> {
     }
     Ok(GLOBAL.get().expect("it was started"))
 }
+
+static GLOBAL: OnceLock<Runtime> = OnceLock::new();
 
 /// Starts the global runtime. `false` if it runs already.
 fn start_global(builder: Builder) -> io::Result<bool> {
