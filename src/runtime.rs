@@ -20,6 +20,8 @@ const MAX_WORKERS: usize = 4096;
 
 /// Makes a [`Runtime`] with settings of one's own.
 ///
+/// [`build_global`](Builder::build_global) gives the settings to the global one.
+///
 /// # Examples
 /// ```
 /// # fn main() -> std::io::Result<()> {
@@ -28,8 +30,6 @@ const MAX_WORKERS: usize = 4096;
 /// # Ok(())
 /// # }
 /// ```
-///
-/// [`build_global`](Builder::build_global) gives the settings to the global runtime.
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct Builder {

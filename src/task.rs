@@ -19,17 +19,19 @@
 //! ```
 //!
 //! # What differs from `std::thread`
-//! * Thread-locals belong to the worker, and a task may change it with each wait; see [the rule](crate#what-a-task-may-not-assume).
+//! * Thread-locals belong to the worker, which a task may change with each wait; see
+//!   [the rule](crate#what-a-task-may-not-assume).
 //! * A task can be [cancelled](JoinHandle::cancel). [`join`](JoinHandle::join) returns an error then, whose payload is a
 //!   [`Cancelled`](crate::cancel::Cancelled).
-//! * [`JoinHandle::task`] is `std`'s `thread`, and yields a [`Task`]; [`TaskId`] is its `ThreadId`. A handle is also a future.
+//! * [`JoinHandle::task`] is `std`'s `thread`, and yields a [`Task`]; [`TaskId`] is its `ThreadId`. A handle is a future,
+//!   too.
 //! * [`current`] panics on a plain thread, `main`'s included; [`try_current`] doesn't.
 //! * [`park`] returns only when there was an [`unpark`](Task::unpark), never for no reason.
 //! * [`Builder::name`] takes whatever becomes a `String`, so in `name("a".into())` the type can't be inferred: leave the
 //!   `into` out. It is the task's name: what prints the kernel thread's, as the message of a panic does, prints the
 //!   worker's. [`Builder::name`] says how to have it otherwise.
-//! * [`Builder::stack_size`] takes what is a multiple of the page size, and refuses the rest. [`Builder::spawn_on`] chooses a runtime.
-//! * [`spawn`] and [`scope`] run on the runtime of the task that calls them.
+//! * [`Builder::stack_size`] takes what is a multiple of the page size, and refuses the rest.
+//! * Tasks run on the runtime of the task that spawns them; [`Builder::spawn_on`] chooses another.
 
 use crate::control::{Outcome, TaskRef};
 use crate::current;
