@@ -39,7 +39,15 @@ impl Wake for Signal {
 /// others.
 ///
 /// The future's wakers may be used from anywhere, at any time. A future that needs an executor of its own (`tokio`'s
-/// sockets and timers do) still needs it around it.
+/// sockets and timers do) still needs it around it. Let that executor run it then, and await its handle here:
+///
+/// ```ignore
+/// let tokio = tokio_runtime.handle().clone();
+/// let reply = throng::spawn(move || block_on(tokio.spawn(async move { client.get(address).await })));
+/// ```
+///
+/// (The guard of `Handle::enter` belongs to its thread, and must not be held across a wait.) The other way round a
+/// [`JoinHandle`](crate::JoinHandle) is a future: `throng::spawn(f).await`.
 ///
 /// A caller that is cancelled meanwhile drops the future, as an executor would.
 ///

@@ -6,6 +6,12 @@
 //!
 //! While the participant unwinds, for this or from a panic, it isn't cancelled: a second unwinding out of a destructor
 //! would abort the process. `park` sees to that.
+//!
+//! # Where panics abort
+//! A program that is built with `panic = "abort"` can't unwind. There the first cancellation that meets a wait is a panic
+//! in name too, whose message says what is wrong. Rejected: to let such a wait go on, since a time limit that silently
+//! isn't one, or a runtime whose drop never returns, is the worse error; and to abandon a cancelled task where it
+//! stands, since then the locks that it holds stay locked, and the tasks of its scopes go on without it.
 
 use crate::control::{Participant, Scope, Target, ThreadParker};
 use crate::current;
@@ -75,6 +81,13 @@ fn target() -> Option<Target> {
 pub(crate) fn unwind() -> ! {
     let target = target();
     debug_assert!(target.is_some(), "nothing is cancelled");
+    if cfg!(panic = "abort") {
+        panic!(
+            "a wait was cancelled (by a time limit, a token, a handle, or the end of a runtime), which has to unwind, but \
+             this program is built with `panic = \"abort\"`: build it with `panic = \"unwind\"`, or use what is not \
+             cancelled but asks or returns, such as `recv_timeout`, `set_read_timeout`, or `Token::done` in a `select!`"
+        );
+    }
     panic::resume_unwind(Box::new(Cancelled(target.unwrap_or(Target::WHOLE))))
 }
 

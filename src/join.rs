@@ -255,7 +255,9 @@ impl<T> JoinHandle<T> {
     /// not ended by then waits for ever.
     ///
     /// # Errors
-    /// The payload the task panicked with; a [`Cancelled`](crate::cancel::Cancelled) if it was cancelled.
+    /// The payload the task panicked with; a [`Cancelled`](crate::cancel::Cancelled) if it was cancelled. To `unwrap` either
+    /// says no more than `Any { .. }`, and of a cancellation the panic hook has told nothing before: where a task may be
+    /// cancelled ask `payload.is::<Cancelled>()` first.
     ///
     /// # Panics
     /// If the handle was polled as a future until it was ready: then it has given the result out.
@@ -316,7 +318,8 @@ impl<T> JoinHandle<T> {
 
     /// Asks the task to end: it unwinds from the wait it is in, or from the next one it begins, running its destructors.
     ///
-    /// A task that never waits again never notices, and ends as if nothing had been asked. If it was unwound,
+    /// A task that has not begun begins all the same. One that never waits again never notices, and ends as if nothing had
+    /// been asked. If it was unwound,
     /// [`join`](JoinHandle::join) returns an error whose payload is a [`Cancelled`](crate::cancel::Cancelled).
     ///
     /// # Examples

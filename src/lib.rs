@@ -90,17 +90,17 @@
 //! | [`fs`] | files and directories | [`std::fs`] |
 //! | [`future`] | [`block_on`](future::block_on): awaiting in plain code | |
 //! | [`cancel`] | tokens, which cancel what runs under them; shields; tasks that end together | Go's `context`, Trio |
-//! | [`time`] | [`timeout`](time::timeout): a time limit around any code | |
-//! | [`runtime`] | runtimes of one's own, with as many workers as one likes | |
+//! | [`time`] | [`sleep`](time::sleep); [`timeout`](time::timeout): a time limit around any code | |
+//! | [`runtime`] | settings of the global runtime; runtimes of one's own | |
 //!
-//! A program moves over from the model by changing its `use` lines; each item says what differs. Tasks and kernel
-//! threads mix at will: either end of a channel, either side of a lock or a socket may be a task or a plain
+//! A program moves over from the model by changing its `use` lines: [`task`] stands for [`std::thread`], with [`spawn`] and
+//! all else that is at the root. Each module says at its head what differs. Tasks and kernel threads mix at will: either end of a channel, either side of a lock or a socket may be a task or a plain
 //! [`std::thread`]. A [`JoinHandle`] is also a [`Future`], for code on an async executor, and [`future::block_on`] is the
 //! way back.
 //!
 //! # Workers
 //! A worker is a kernel thread that runs tasks: by default there are as many as [`std::thread::available_parallelism`]
-//! says. Each has a queue; one that has nothing to do takes from the others, and sleeps in the kernel when there is
+//! says, and [`build_global`](runtime::Builder::build_global) can say otherwise. Each has a queue; one that has nothing to do takes from the others, and sleeps in the kernel when there is
 //! nothing to take. Tasks are switched where they wait and nowhere else, so between two waits a task has its worker for
 //! itself.
 //!
@@ -131,8 +131,9 @@
 //! thread of `std`'s is.
 //!
 //! # Panics and cancellation
-//! A panic ends its task and no other. [`JoinHandle::join`] returns the payload, [`scope`] and [`run`] pass it on to the
-//! caller. (With `panic = "abort"` there is no such thing, as ever.) Locks are not poisoned.
+//! A panic ends its task and no other. [`JoinHandle::join`] returns the payload, and [`run`] passes it on to the caller. A
+//! [`scope`] panics with a message of its own, as `std`'s does, if a task did that was not joined by hand. Locks are not
+//! poisoned.
 //!
 //! [`JoinHandle::cancel`] asks a task to end: it unwinds from the wait it is in, or from its next one, and runs its
 //! destructors. The same happens to the tasks of a [`Runtime`](runtime::Runtime) that is dropped. A
@@ -147,13 +148,20 @@
 //! assert!(sum.is_err());
 //! ```
 //!
+//! With `panic = "abort"` a panic is the program's end, as ever, and so is a cancellation that meets a wait, since it has
+//! to unwind. See [`cancel`](cancel#where-panics-abort) for what to use there.
+//!
 //! # What a task may not assume
 //! A task may go on, after a wait, on another kernel thread than before, and other tasks ran on the old one meanwhile. What
 //! belongs to a kernel thread must therefore not be held across a wait, though the compiler doesn't object:
 //!
-//! * a reference into a thread-local: in `KEY.with(|value| ..)` don't wait;
-//! * what shares something with a thread-local, such as an `Rc` out of one; some random number generators are;
+//! * a reference into a thread-local: in `KEY.with(|value| ..)` don't wait, nor while a `RefCell` in there is borrowed;
+//! * what shares something with a thread-local, such as an `Rc` out of one: the handle that `rand::rng()` returns, a span of
+//!   `tracing` that was entered;
 //! * a guard that its thread must release: those of [`std::sync`] and of [`std::io::stdout`]'s lock.
+//!
+//! To break this rule can be undefined behaviour, although [`spawn`] is a safe function: it is a hole in what Rust promises,
+//! which comes with tasks that have stacks and change threads.
 //!
 //! [`std::thread::current`] and [`std::thread::park`] speak of the worker; [`task::current`] and [`task::park`] of the task.
 //!

@@ -25,6 +25,8 @@ const MOST_THREADS: usize = 1 << 16;
 
 /// Makes a [`Runtime`] with settings of one's own.
 ///
+/// [`build_global`](Builder::build_global) gives the settings to the global one.
+///
 /// # Examples
 /// ```
 /// # fn main() -> std::io::Result<()> {
@@ -165,7 +167,7 @@ impl Builder {
 /// from its next wait, and one that has not begun is dropped. The drop waits until all have ended, so a task that never
 /// waits and never ends keeps it waiting; [`shutdown_timeout`](Runtime::shutdown_timeout) doesn't wait longer than told.
 ///
-/// The global runtime starts at the first [`run`] or [`spawn`] and is never dropped.
+/// The global runtime starts at the first [`run`] or [`spawn`], or by [`Builder::build_global`], and is never dropped.
 pub struct Runtime {
     /// `None` only while it is dropped.
     scheduler: Option<Arc<Scheduler>>,
@@ -209,9 +211,7 @@ impl Runtime {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let settings = Settings::default();
-        // SAFETY: `f` and `T` are valid for ever.
-        match unsafe { spawn_unchecked(self.scheduler(), settings, f) } {
+        match self.spawn_with(Settings::default(), f) {
             Ok(handle) => handle,
             Err(error) => no_room(&error),
         }
@@ -248,8 +248,18 @@ impl Runtime {
         self.scheduler().workers()
     }
 
+    pub(crate) fn spawn_with<F, T>(&self, settings: Settings, f: F) -> io::Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        // SAFETY: `f` and `T` are valid for ever.
+        unsafe { spawn_unchecked(self.scheduler(), settings, f) }
+    }
+
     /// Cancels all tasks, as dropping does, and waits for their end no longer than `timeout`. Returns whether all have
-    /// ended. If not, those that are left are never resumed once they wait, and keep their memory.
+    /// ended. If not, those that are left are never resumed once they wait, and keep their memory: who joins one of them
+    /// waits for ever.
     ///
     /// # Panics
     /// As dropping does: when it is called by one of the runtime's own tasks.
@@ -297,18 +307,51 @@ impl fmt::Debug for Runtime {
 
 /// The global runtime, started by the first who asks.
 fn global() -> io::Result<&'static Runtime> {
-    static GLOBAL: OnceLock<Runtime> = OnceLock::new();
-    static STARTING: Mutex<()> = Mutex::new(());
-    if let Some(runtime) = GLOBAL.get() {
-        return Ok(runtime);
+    if GLOBAL.get().is_none() {
+        start_global(Builder::new())?;
     }
+    Ok(GLOBAL.get().expect("it was started"))
+}
+
+static GLOBAL: OnceLock<Runtime> = OnceLock::new();
+
+/// Starts the global runtime. `false` if it runs already.
+fn start_global(builder: Builder) -> io::Result<bool> {
+    static STARTING: Mutex<()> = Mutex::new(());
     let _one_at_a_time = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
-    match GLOBAL.get() {
-        Some(runtime) => Ok(runtime),
-        None => {
-            let runtime = Builder::new().build()?;
-            Ok(GLOBAL.get_or_init(|| runtime))
+    if GLOBAL.get().is_some() {
+        return Ok(false);
+    }
+    let runtime = builder.build()?;
+    GLOBAL.get_or_init(|| runtime);
+    Ok(true)
+}
+
+impl Builder {
+    /// Starts the global runtime with these settings, in place of the default ones.
+    ///
+    /// It must come before the first use: [`run`], [`spawn`] and whatever waits for a socket start it otherwise. So call it
+    /// at the beginning of `main`, and from no library. Modelled on rayon's `ThreadPoolBuilder::build_global`.
+    ///
+    /// # Errors
+    /// * [`AlreadyExists`](io::ErrorKind::AlreadyExists): the global runtime runs already. It stays as it is.
+    /// * As [`build`](Builder::build).
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// throng::runtime::Builder::new().workers(2).stack_size(128 << 10).build_global()?;
+    /// throng::spawn(|| println!("one of two workers runs this")).join().unwrap();
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[doc(alias = "GOMAXPROCS")]
+    pub fn build_global(self) -> io::Result<()> {
+        if start_global(self)? {
+            return Ok(());
         }
+        let text = "the global runtime runs already: its settings must come before the first task or socket";
+        Err(io::Error::new(io::ErrorKind::AlreadyExists, text))
     }
 }
 
@@ -394,7 +437,7 @@ where
 
 /// Runs `f` as a task of the global runtime and waits for it. It may borrow from the caller; its panic comes out here.
 ///
-/// Inside a task `f` is just called.
+/// Inside a task, of whatever runtime, `f` is just called.
 ///
 /// # Panics
 /// With what `f` panics with; if the global runtime can't be started, or there is no room for a task.

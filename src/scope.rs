@@ -12,8 +12,7 @@ use crate::interrupt;
 use crate::join::{JoinHandle, Observer, Task};
 use crate::lock::Lock;
 use crate::park::{Reason, wait_in};
-use crate::runtime::{no_room, spawn_here};
-use crate::task::Builder;
+use crate::runtime::{Settings, no_room, spawn_here};
 use crate::wait::WaitQueue;
 use std::fmt;
 use std::io;
@@ -109,7 +108,8 @@ pub struct ScopedJoinHandle<'scope, T> {
 /// too if they may take long, or use [`Token::scope`].
 ///
 /// # Panics
-/// With what `f` panics with, once all tasks have ended; or if a task panicked that was not joined by hand.
+/// With what `f` panics with, once all tasks have ended. Or, with a message of its own as `std`'s, if a task panicked that
+/// was not joined by hand: join it for the payload.
 ///
 /// # Examples
 /// ```
@@ -155,7 +155,7 @@ impl Token {
     /// its tasks were cancelled.
     ///
     /// # Panics
-    /// With what `f` panics with, or if a task panicked, be it joined by hand or not.
+    /// With what `f` panics with; or, with a message of its own, if a task panicked, be it joined by hand or not.
     ///
     /// # Examples
     /// The first answer ends the search:
@@ -223,34 +223,22 @@ impl<'scope, 'env> Scope<'scope, 'env> {
     /// Starts a task that may borrow what outlives the scope.
     ///
     /// # Panics
-    /// If there is no room for the task's stack; [`spawn_with`](Scope::spawn_with) returns an error instead.
+    /// If there is no room for the task's stack; [`task::Builder::spawn_scoped`] returns an error instead.
+    ///
+    /// [`task::Builder::spawn_scoped`]: crate::task::Builder::spawn_scoped
     #[track_caller]
     pub fn spawn<F, T>(&'scope self, f: F) -> ScopedJoinHandle<'scope, T>
     where
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        match self.start(Builder::new(), f) {
+        match self.start(Settings::default(), f) {
             Ok(handle) => handle,
             Err(error) => no_room(&error),
         }
     }
 
-    /// Starts a task that the builder describes.
-    ///
-    /// `std` has this as `Builder::spawn_scoped`.
-    ///
-    /// # Errors
-    /// As [`Builder::spawn`].
-    pub fn spawn_with<F, T>(&'scope self, builder: Builder, f: F) -> io::Result<ScopedJoinHandle<'scope, T>>
-    where
-        F: FnOnce() -> T + Send + 'scope,
-        T: Send + 'scope,
-    {
-        self.start(builder, f)
-    }
-
-    fn start<F, T>(&'scope self, builder: Builder, f: F) -> io::Result<ScopedJoinHandle<'scope, T>>
+    pub(crate) fn start<F, T>(&'scope self, settings: Settings, f: F) -> io::Result<ScopedJoinHandle<'scope, T>>
     where
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
@@ -258,7 +246,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         let tally = Arc::clone(&self.tally);
         let f = move || tally.run(f);
         self.tally.count.lock().running += 1;
-        let settings = builder.settings(Some(Arc::clone(&self.tally) as Arc<dyn Observer>));
+        let settings = Settings { observer: Some(Arc::clone(&self.tally) as Arc<dyn Observer>), ..settings };
         // SAFETY: see the head of this file: `f` and its result are not touched after `task_ended`, which `scope` waits for.
         match unsafe { spawn_here(settings, f) } {
             Ok(handle) => Ok(ScopedJoinHandle { handle, scope: PhantomData }),

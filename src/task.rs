@@ -1,17 +1,54 @@
 //! What a task can do, and how one is made: shaped like [`std::thread`].
+//!
+//! What is at the crate's root is here too, so for most programs `use throng::task as thread` does it.
+//!
+//! ```
+//! use std::time::Duration;
+//! use throng::task as thread;
+//!
+//! let handles: Vec<_> = (0..4)
+//!     .map(|i| {
+//!         thread::spawn(move || {
+//!             thread::sleep(Duration::from_millis(1));
+//!             i * i
+//!         })
+//!     })
+//!     .collect();
+//! let sum: i32 = handles.into_iter().map(|handle| handle.join().unwrap()).sum();
+//! assert_eq!(sum, 14);
+//! ```
+//!
+//! # What differs from `std::thread`
+//! * Thread-locals belong to the worker, which a task may change with each wait; see
+//!   [the rule](crate#what-a-task-may-not-assume).
+//! * A task can be [cancelled](JoinHandle::cancel). [`join`](JoinHandle::join) returns an error then, whose payload is a
+//!   [`Cancelled`](crate::cancel::Cancelled).
+//! * [`JoinHandle::task`] is `std`'s `thread`, and yields a [`Task`]; [`TaskId`] is its `ThreadId`. A handle is a future,
+//!   too.
+//! * [`current`] panics on a plain thread, `main`'s included; [`try_current`] doesn't.
+//! * [`park`] returns only when there was an [`unpark`](Task::unpark), never for no reason.
+//! * [`Builder::name`] takes whatever becomes a `String`, so in `name("a".into())` the type can't be inferred: leave the
+//!   `into` out. It is the task's name: what prints the kernel thread's, as the message of a panic does, prints the
+//!   worker's. [`Builder::name`] says how to have it otherwise.
+//! * [`Builder::stack_size`] takes what is a multiple of the page size, and refuses the rest.
+//! * Tasks run on the runtime of the task that spawns them; [`Builder::spawn_on`] chooses another.
 
 use crate::control::{Outcome, TaskRef};
 use crate::current;
 use crate::interrupt;
-use crate::join::{self, JoinHandle, Observer};
-use crate::park::{self, Reason};
-use crate::runtime::{self, Settings};
+use crate::join;
+use crate::park;
+use crate::runtime::{self, Runtime, Settings};
 use std::io;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use crate::control::TaskId;
-pub use crate::join::Task;
+pub use crate::join::{JoinHandle, Task};
+pub use crate::runtime::spawn;
+pub use crate::scope::{Scope, ScopedJoinHandle, scope};
+pub use crate::time::{sleep, sleep_until};
+#[doc(no_inline)]
+pub use std::thread::{Result, available_parallelism, panicking};
 
 /// Makes a task with a name or a stack of its own.
 ///
@@ -40,7 +77,22 @@ impl Builder {
         Builder::default()
     }
 
-    /// Names the task.
+    /// Names the task, with any text: for [`Task::name`], and for the report of a stack overflow.
+    ///
+    /// The panic hook of `std` names the kernel thread, and so the worker. One of one's own can name the task as well:
+    ///
+    /// ```
+    /// use std::panic;
+    /// use throng::task;
+    ///
+    /// let before = panic::take_hook();
+    /// panic::set_hook(Box::new(move |info| {
+    ///     if let Some(task) = task::try_current() {
+    ///         eprint!("in task '{}': ", task.name().unwrap_or("<unnamed>"));
+    ///     }
+    ///     before(info);
+    /// }));
+    /// ```
     pub fn name(mut self, name: impl Into<String>) -> Builder {
         self.name = Some(name.into());
         self
@@ -65,11 +117,64 @@ impl Builder {
         T: Send + 'static,
     {
         // SAFETY: `f` and `T` are valid for ever.
-        unsafe { runtime::spawn_here(self.settings(None), f) }
+        unsafe { runtime::spawn_here(self.settings(), f) }
     }
 
-    pub(crate) fn settings(self, observer: Option<Arc<dyn Observer>>) -> Settings {
-        Settings { name: self.name, stack_size: self.stack_size, observer }
+    /// Starts the task in a scope: it may borrow what outlives the scope.
+    ///
+    /// # Errors
+    /// As [`spawn`](Builder::spawn).
+    ///
+    /// # Examples
+    /// ```
+    /// use throng::task::Builder;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let mut words = ["threads", "green"];
+    /// throng::scope(|s| Builder::new().name("sorter").spawn_scoped(s, || words.sort()).map(drop))?;
+    /// assert_eq!(words, ["green", "threads"]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn spawn_scoped<'scope, F, T>(
+        self,
+        scope: &'scope Scope<'scope, '_>,
+        f: F,
+    ) -> io::Result<ScopedJoinHandle<'scope, T>>
+    where
+        F: FnOnce() -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
+        scope.start(self.settings(), f)
+    }
+
+    /// Starts the task on a runtime of one's own.
+    ///
+    /// # Errors
+    /// As [`spawn`](Builder::spawn).
+    ///
+    /// # Examples
+    /// ```
+    /// use throng::runtime::Runtime;
+    /// use throng::task::Builder;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let runtime = Runtime::builder().workers(1).build()?;
+    /// let handle = Builder::new().name("index").spawn_on(&runtime, || 6 * 7)?;
+    /// assert_eq!(handle.join().unwrap(), 42);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn spawn_on<F, T>(self, runtime: &Runtime, f: F) -> io::Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        runtime.spawn_with(self.settings(), f)
+    }
+
+    fn settings(self) -> Settings {
+        Settings { name: self.name, stack_size: self.stack_size, observer: None }
     }
 }
 
@@ -97,29 +202,6 @@ pub fn try_current() -> Option<Task> {
 #[doc(alias = "Gosched")]
 pub fn yield_now() {
     park::yield_now();
-}
-
-/// Waits for at least `duration`. Other tasks run meanwhile; outside a task the kernel thread sleeps.
-///
-/// It may sleep longer, by about a sixteenth of the duration and a millisecond at most, plus the time until a worker is
-/// free.
-pub fn sleep(duration: Duration) {
-    sleep_to(park::deadline_in(duration));
-}
-
-/// Waits until `deadline` at least; see [`sleep`].
-pub fn sleep_until(deadline: Instant) {
-    sleep_to(Some(deadline));
-}
-
-fn sleep_to(deadline: Option<Instant>) {
-    if deadline.is_some_and(|deadline| deadline <= park::now()) {
-        return park::yield_now();
-    }
-    match park::park(&park::Frame::default(), Reason::Sleep, deadline, |_| true) {
-        Ok(Outcome::Cancelled) => interrupt::unwind(),
-        outcome => debug_assert!(matches!(outcome, Ok(Outcome::TimedOut))),
-    }
 }
 
 /// Waits until [`Task::unpark`] is called on this task, or returns at once if that happened since the last `park`.

@@ -1,11 +1,36 @@
-//! Time limits.
+//! Sleeping, and time limits.
 //!
-//! Sleeping is in [`task`](crate::task), timers that are channels are in [`chan`](crate::chan).
+//! Timers that are channels are in [`chan`](crate::chan): [`after`](crate::chan::after), [`tick`](crate::chan::tick).
 
+use crate::control::Outcome;
 use crate::interrupt;
-use crate::park;
+use crate::park::{self, Reason};
 use std::fmt;
 use std::time::{Duration, Instant};
+
+/// Waits for at least `duration`. Other tasks run meanwhile; outside a task the kernel thread sleeps.
+///
+/// It may wake late by a sixteenth of the duration, but by no more than about a millisecond; and by the time until a
+/// worker is free.
+#[doc(alias = "interval")]
+pub fn sleep(duration: Duration) {
+    sleep_to(park::deadline_in(duration));
+}
+
+/// Waits until `deadline` at least; see [`sleep`].
+pub fn sleep_until(deadline: Instant) {
+    sleep_to(Some(deadline));
+}
+
+fn sleep_to(deadline: Option<Instant>) {
+    if deadline.is_some_and(|deadline| deadline <= park::now()) {
+        return park::yield_now();
+    }
+    match park::park(&park::Frame::default(), Reason::Sleep, deadline, |_| true) {
+        Ok(Outcome::Cancelled) => interrupt::unwind(),
+        outcome => debug_assert!(matches!(outcome, Ok(Outcome::TimedOut))),
+    }
+}
 
 /// The error of a [`timeout`]: the time had passed before the code was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

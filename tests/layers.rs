@@ -27,15 +27,15 @@ const FLOORS: &[(&str, &str)] = &[
     ("netpoll", "5"),
     ("scheduler", "6"),
     ("runtime", "7"),
-    ("task", "8"),
     ("future", "8"),
-    ("time", "8b"),
+    ("time", "8"),
     ("chan", "8b"),
     ("sync", "8b"),
     ("net", "8b"),
     ("fs", "8b"),
     ("cancel", "8c"),
     ("scope", "8d"),
+    ("task", "8e"),
 ];
 
 struct Source {

@@ -223,9 +223,9 @@ fn a_spawn_that_fails_leaves_the_scope_whole() {
     everywhere(|| {
         let done = AtomicUsize::new(0);
         throng::scope(|s| {
-            let error = s.spawn_with(Builder::new().stack_size(1), || ()).expect_err("too small");
+            let error = Builder::new().stack_size(1).spawn_scoped(s, || ()).expect_err("too small");
             assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
-            let handle = s.spawn_with(Builder::new().name("named").stack_size(64 << 10), || {
+            let handle = Builder::new().name("named").stack_size(64 << 10).spawn_scoped(s, || {
                 done.fetch_add(1, SeqCst);
                 task::current().name().map(str::to_owned)
             });

@@ -4,11 +4,12 @@ mod common;
 #[path = "common/crew.rs"]
 mod crew;
 
-use common::{message, runtime, stress, until, with_workers};
+use common::{elapsed_at_least, message, runtime, stress, until, with_workers};
 use crew::every_crew;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::time::{Duration, Instant};
 use throng::cancel::Cancelled;
 use throng::sync::{Barrier, WaitGroup};
 use throng::task;
@@ -156,6 +157,69 @@ fn both_ways_at_once() {
     assert!(done.load(SeqCst) >= 8);
     group.wait();
     assert_eq!(done.load(SeqCst), 16);
+}
+
+#[test]
+fn a_limited_wait_says_whether_all_were_done() {
+    every_crew(|crew| {
+        for round in 0..stress(50) {
+            let limit = Duration::from_micros(round as u64 % 8 * 20);
+            let (group, done) = (WaitGroup::new(), AtomicUsize::new(0));
+            group.add(2);
+            let by_handle = std::sync::Mutex::new(vec![group.clone()]);
+            crew.run(4, |me| match me {
+                0 | 1 => {
+                    task::yield_now();
+                    done.fetch_add(1, SeqCst);
+                    group.done();
+                }
+                2 if group.wait_done_timeout(limit) => assert_eq!(done.load(SeqCst), 2),
+                3 => {
+                    let handle = by_handle.lock().unwrap().pop().expect("one waits");
+                    let handle = handle.wait_deadline(Instant::now() + limit);
+                    assert!(handle.is_err(), "`group` is a handle");
+                }
+                _ => {}
+            });
+            assert!(group.wait_done_deadline(Instant::now()), "no time is needed for what is done");
+            assert!(group.wait_timeout(Duration::ZERO).is_ok());
+        }
+    });
+    let group = WaitGroup::new();
+    group.add(1);
+    let start = Instant::now();
+    assert!(!group.wait_done_timeout(Duration::from_millis(5)));
+    let group = group.wait_timeout(Duration::from_millis(5)).expect_err("a member is missing");
+    elapsed_at_least(start, Duration::from_millis(10));
+    let member = group.clone();
+    throng::spawn(move || member.done());
+    group.wait_timeout(Duration::MAX).expect("time enough");
+}
+
+/// The one who gives up and the last member may meet.
+#[test]
+fn a_handle_that_comes_back_is_one() {
+    every_crew(|crew| {
+        for round in 0..stress(50) {
+            let group = WaitGroup::new();
+            let handles = std::sync::Mutex::new(vec![group.clone(), group.clone(), group]);
+            crew.run(3, |me| {
+                let mut handle = handles.lock().unwrap().pop().expect("three");
+                let mut limit = Duration::from_micros(round as u64 % 8 * 10 + 1);
+                // One drops its handle; the others give theirs up for ever longer, until they do so together.
+                if me == 0 {
+                    return;
+                }
+                loop {
+                    match handle.wait_timeout(limit) {
+                        Ok(()) => return,
+                        Err(back) => handle = back,
+                    }
+                    limit *= 2;
+                }
+            });
+        }
+    });
 }
 
 #[test]

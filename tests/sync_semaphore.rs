@@ -52,7 +52,9 @@ fn permits_come_and_go() {
     assert!(semaphore.try_acquire_many(0).is_some());
     let start = Instant::now();
     assert!(semaphore.acquire_timeout(Duration::from_millis(5)).is_none());
-    elapsed_at_least(start, Duration::from_millis(5));
+    assert!(semaphore.acquire_deadline(start + Duration::from_millis(10)).is_none());
+    elapsed_at_least(start, Duration::from_millis(10));
+    assert!(semaphore.acquire_many_deadline(0, start).is_some(), "no time is needed for what is there");
     drop(one);
     other.forget();
     assert_eq!(semaphore.available_permits(), 1);

@@ -56,6 +56,16 @@
 //!
 //! After a caught unwinding the next wait unwinds again, for as long as the code is in what was cancelled.
 //!
+//! What reacts to panics reacts to this unwinding as well: [`std::thread::panicking`] is true in its destructors, and a lock
+//! of `std`'s that is held is poisoned.
+//!
+//! # Where panics abort
+//! With `panic = "abort"` nothing unwinds. There the first wait that is cancelled, or that a time limit ends, is a panic
+//! that says so, and with it the program's end. What works there is what asks or returns: `recv_timeout`,
+//! `set_read_timeout`, [`is_cancelled`], [`Token::done`] as an arm of a `select!`. A
+//! [`Runtime`](crate::runtime::Runtime) whose tasks still wait mustn't be dropped: join them, or keep it with
+//! [`std::mem::forget`].
+//!
 //! # Threads and futures
 //! [`Token::run`], [`Token::scope`], [`timeout`](crate::time::timeout) and [`shield`] work on a plain thread as in a task,
 //! and end the same waits there; the one exception is [`task::park`](crate::task::park), which is `std`'s there. A thread

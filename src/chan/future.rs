@@ -203,7 +203,7 @@ impl<T> Future for RecvFuture<'_, T> {
                     let due = state.due();
                     // SAFETY: no place is shown; the future is pinned.
                     unsafe { this.wait.begin(state, Line::Receivers, ptr::null_mut(), waker) };
-                    this.alarm = due.map(|due| crate::runtime::spawn(move || crate::task::sleep_until(due)));
+                    this.alarm = due.map(|due| crate::runtime::spawn(move || crate::time::sleep_until(due)));
                     if !this.is_due(cx) {
                         return Poll::Pending;
                     }

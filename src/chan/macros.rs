@@ -259,15 +259,31 @@ macro_rules! __select {
     (@wrong_default $default:tt $($rest:tt)*) => {
         ::core::compile_error!("a `select!` can have only one `default` arm")
     };
+    (@arm $biased:tt $arms:tt $default:tt $names:tt $op:ident ($($args:tt)*) -> $res:pat if $($rest:tt)*) => {
+        ::core::compile_error!(
+            "a `select!` arm can't have an `if`: let its channel be `never()` while it is not to be taken"
+        )
+    };
     (@arm $biased:tt $arms:tt $default:tt $names:tt recv $($rest:tt)*) => {
         ::core::compile_error!("write `recv(receiver) -> pattern => body`")
     };
     (@arm $biased:tt $arms:tt $default:tt $names:tt send $($rest:tt)*) => {
         ::core::compile_error!("write `send(sender, message) -> pattern => body`")
     };
+    (@arm $biased:tt $arms:tt $default:tt $names:tt $chan:ident . $op:ident ($($args:tt)*) $($rest:tt)*) => {
+        ::core::compile_error!(::core::concat!(
+            "an arm names the operation first: write `recv(receiver) -> pattern => body` or \
+             `send(sender, message) -> pattern => body`, not `",
+            ::core::stringify!($chan.$op($($args)*)), "`"
+        ))
+    };
+    (@arm $biased:tt $arms:tt $default:tt $names:tt $res:pat = $($rest:tt)*) => {
+        ::core::compile_error!("the pattern of an arm comes last: write `recv(receiver) -> pattern => body`")
+    };
     (@arm $biased:tt $arms:tt $default:tt $names:tt $other:tt $($rest:tt)*) => {
         ::core::compile_error!(::core::concat!(
-            "expected `recv`, `send` or `default`, found `", ::core::stringify!($other), "`"
+            "expected `recv(receiver) -> pattern => body`, `send(sender, message) -> pattern => body` or \
+             `default => body`, found `", ::core::stringify!($other), "`"
         ))
     };
 }

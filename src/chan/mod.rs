@@ -5,6 +5,8 @@
 //!
 //! * A task that waits leaves its worker to others. A plain thread waits as ever, and a future by
 //!   [`recv_async`](Receiver::recv_async) and [`send_async`](Sender::send_async).
+//! * Errors have other texts, as `Display` and in part as `Debug`: match on the values.
+//! * [`select!`] is at the crate's root too, as `throng::select!`.
 //! * [`bounded`] allocates as messages need it. [`never`](fn@never) is no `const fn`.
 //! * A [`SelectedOperation`] that is dropped gives back what it had reserved before it panics, and doesn't panic during
 //!   another panic. So if the message of a `send` arm panics, the peer goes on waiting for another one.

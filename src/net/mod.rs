@@ -1,6 +1,7 @@
 //! Sockets, shaped like those of [`std::net`] and [`std::os::unix::net`].
 //!
-//! A program moves over by changing its `use` lines. A call that has to wait parks the task that made it, and its worker
+//! A program moves over by changing its `use` lines: `std::net` becomes `throng::net`, and `std::os::unix::net` becomes
+//! [`throng::net::unix`](unix). The addresses are `std`'s. A call that has to wait parks the task that made it, and its worker
 //! runs others meanwhile. The same calls work from `main` and from every `std::thread`, which sleep in the kernel.
 //!
 //! ```
@@ -51,4 +52,12 @@ pub use unix_listener::{UnixIncoming, UnixListener};
 pub use unix_stream::UnixStream;
 
 #[doc(no_inline)]
-pub use std::net::Shutdown;
+pub use std::net::{AddrParseError, IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6};
+
+/// The names of [`std::os::unix::net`], for a `use` line that moves over.
+pub mod unix {
+    #[doc(no_inline)]
+    pub use super::{UnixDatagram, UnixIncoming as Incoming, UnixListener, UnixStream};
+    #[doc(no_inline)]
+    pub use std::os::unix::net::SocketAddr;
+}

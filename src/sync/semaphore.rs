@@ -80,6 +80,16 @@ impl Semaphore {
         taken.then(|| SemaphorePermit { semaphore: self, permits: n })
     }
 
+    /// Waits for a permit, no longer than until `deadline`.
+    pub fn acquire_deadline(&self, deadline: Instant) -> Option<SemaphorePermit<'_>> {
+        self.acquire_many_deadline(1, deadline)
+    }
+
+    /// Waits for `n` permits at once, no longer than until `deadline`.
+    pub fn acquire_many_deadline(&self, n: usize, deadline: Instant) -> Option<SemaphorePermit<'_>> {
+        self.take(n, Some(deadline)).then(|| SemaphorePermit { semaphore: self, permits: n })
+    }
+
     /// A permit, if there is one and nobody waits for it.
     pub fn try_acquire(&self) -> Option<SemaphorePermit<'_>> {
         self.try_acquire_many(1)

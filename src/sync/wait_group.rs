@@ -4,9 +4,10 @@ use super::crowd::{self, Crowd};
 use crate::control::Outcome;
 use crate::interrupt;
 use crate::lock::Lock;
-use crate::park::Reason;
+use crate::park::{self, Reason};
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Waits until a group of tasks or threads is done.
 ///
@@ -50,6 +51,13 @@ struct State {
     /// Those who wait for both, and those who wait for the count.
     waiting: Crowd,
     waiting_for_count: Crowd,
+}
+
+impl State {
+    /// There is no handle left to change this.
+    fn is_done(&self) -> bool {
+        self.handles == 0 && self.count == 0
+    }
 }
 
 impl WaitGroup {
@@ -97,28 +105,97 @@ impl WaitGroup {
     ///
     /// A group of which all handles wait is done, as in crossbeam.
     pub fn wait(self) {
+        let done = self.wait_until(None);
+        debug_assert!(done.is_ok(), "without a deadline");
+    }
+
+    /// [`wait`](WaitGroup::wait), for no longer than `timeout`.
+    ///
+    /// # Errors
+    /// When the time has passed: a handle, in place of the one that was given up.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use throng::sync::WaitGroup;
+    ///
+    /// let group = WaitGroup::new();
+    /// let member = group.clone();
+    /// let group = group.wait_timeout(Duration::from_millis(5)).unwrap_err();
+    /// drop(member);
+    /// group.wait();
+    /// ```
+    pub fn wait_timeout(self, timeout: Duration) -> Result<(), WaitGroup> {
+        self.wait_until(park::deadline_in(timeout))
+    }
+
+    /// [`wait`](WaitGroup::wait), no longer than until `deadline`.
+    ///
+    /// # Errors
+    /// As [`wait_timeout`](WaitGroup::wait_timeout).
+    pub fn wait_deadline(self, deadline: Instant) -> Result<(), WaitGroup> {
+        self.wait_until(Some(deadline))
+    }
+
+    fn wait_until(self, deadline: Option<Instant>) -> Result<(), WaitGroup> {
         let shared = Arc::clone(&self.shared);
         drop(self);
-        loop {
-            let state = shared.lock();
-            if state.handles == 0 && state.count == 0 {
-                return;
-            }
-            if crowd::wait(Reason::WaitGroup, None, &shared, state, |state| &mut state.waiting) == Outcome::Cancelled {
-                interrupt::unwind();
+        let state = shared.lock();
+        if state.is_done() {
+            return Ok(());
+        }
+        match crowd::wait(Reason::WaitGroup, deadline, &shared, state, |state| &mut state.waiting) {
+            Outcome::Woken => Ok(()),
+            Outcome::Cancelled => interrupt::unwind(),
+            Outcome::TimedOut => {
+                let mut state = shared.lock();
+                // If all was done since, others know of it: it can't be taken back.
+                if state.is_done() {
+                    return Ok(());
+                }
+                state.handles += 1;
+                drop(state);
+                Err(WaitGroup { shared })
             }
         }
     }
 
     /// Waits until every added member is done, whatever handles there are.
     pub fn wait_done(&self) {
+        self.wait_done_until(None);
+    }
+
+    /// [`wait_done`](WaitGroup::wait_done), for no longer than `timeout`. `false` if that has passed.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use throng::sync::WaitGroup;
+    ///
+    /// let group = WaitGroup::new();
+    /// group.add(1);
+    /// assert!(!group.wait_done_timeout(Duration::from_millis(5)));
+    /// group.done();
+    /// assert!(group.wait_done_timeout(Duration::from_millis(5)));
+    /// ```
+    pub fn wait_done_timeout(&self, timeout: Duration) -> bool {
+        self.wait_done_until(park::deadline_in(timeout))
+    }
+
+    /// [`wait_done`](WaitGroup::wait_done), no longer than until `deadline`. `false` if that has passed.
+    pub fn wait_done_deadline(&self, deadline: Instant) -> bool {
+        self.wait_done_until(Some(deadline))
+    }
+
+    fn wait_done_until(&self, deadline: Option<Instant>) -> bool {
         let state = self.shared.lock();
         if state.count == 0 {
-            return;
+            return true;
         }
-        let waited = crowd::wait(Reason::WaitGroup, None, &self.shared, state, |state| &mut state.waiting_for_count);
-        if waited == Outcome::Cancelled {
-            interrupt::unwind();
+        match crowd::wait(Reason::WaitGroup, deadline, &self.shared, state, |state| &mut state.waiting_for_count) {
+            Outcome::Woken => true,
+            Outcome::TimedOut => false,
+            Outcome::Cancelled => interrupt::unwind(),
         }
     }
 }
@@ -140,7 +217,7 @@ impl Drop for WaitGroup {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.handles -= 1;
-        if state.handles == 0 && state.count == 0 {
+        if state.is_done() {
             crowd::wake_all(&self.shared, state, |state| &mut state.waiting);
         }
     }
