@@ -31,7 +31,9 @@
 //! * One that is installed later replaces this one. What it passes on to its predecessor is treated as above. Like any
 //!   handler of overflows it must ask for the alternate stack (`SA_ONSTACK`).
 
+mod addresses;
 mod backtrace;
+mod fold;
 mod report;
 
 use crate::current;
@@ -79,7 +81,7 @@ pub(crate) fn install() {
     if first {
         for signal in SIGNALS {
             // SAFETY: see the head of this file.
-            unsafe { handle(signal, on_fault as *const () as usize) };
+            unsafe { handle(signal, on_fault as *const () as usize, 0) };
         }
     }
 }
@@ -88,12 +90,12 @@ pub(crate) fn install() {
 ///
 /// # Safety
 /// It is an `extern "C" fn(c_int, *mut siginfo_t, *mut c_void)` and may run at any instant.
-unsafe fn handle(signal: c_int, handler: libc::sighandler_t) {
+unsafe fn handle(signal: c_int, handler: libc::sighandler_t, flags: c_int) {
     // SAFETY: a zeroed mask is empty; the rest is the caller's.
     unsafe {
         let mut action: libc::sigaction = mem::zeroed();
         action.sa_sigaction = handler;
-        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | flags;
         libc::sigaction(signal, &action, ptr::null_mut());
     }
 }
@@ -195,10 +197,15 @@ fn alone() {
         // The report has come to grief.
         // SAFETY: no obligations.
         Err(first) if first == this => unsafe { libc::abort() },
-        Err(_) => loop {
-            // SAFETY: no obligations.
-            unsafe { libc::pause() };
-        },
+        Err(_) => wait_for_the_end(),
+    }
+}
+
+/// Another thread is about to abort.
+fn wait_for_the_end() -> ! {
+    loop {
+        // SAFETY: no obligations.
+        unsafe { libc::pause() };
     }
 }
 

@@ -1,16 +1,16 @@
 //! The backtrace of an overflow: whatever `std` can tell, at the risk that it can't.
 //!
-//! To unwind needs no allocation, but to find out names, files and lines does, and locks as well; and addresses
-//! alone help nobody, in a program that is gone and was loaded at random. The handler may have interrupted the
-//! allocator or the unwinder in the middle of something. That is rare, as most overflows happen elsewhere; what is
-//! needed most has been said; and the process is about to end anyway. So `std`'s backtrace is tried, between two rails:
-//! - **a second fault** ends the attempt. Handlers for that are put in place first, and the signals let through;
-//! - **a deadlock** does so too, by an alarm after ten seconds. Half a million frames take one.
+//! To unwind needs no allocation, but to find out names, files and lines does, and locks as well. The handler may have
+//! interrupted the allocator in the middle of something, and recursions that allocate often overflow just there.
+//! But what is needed most has been said, and the process is about to end anyway. So `std`'s backtrace is
+//! tried, between rails:
+//! - the **addresses** are taken first, and shown instead if the attempt fails, with what else is known without allocating;
+//! - if they lie in **the C library's allocator**, there is no attempt;
+//! - **a second fault** ends it. Handlers for that are put in place first, and the signals let through;
+//! - **a deadlock** does so too, by an alarm after ten seconds. Half a million frames take one. (And some hundred bytes
+//!   each: the backtrace of a runaway recursion on a stack of 1 GiB may take gigabytes, or the ten seconds.)
 //!
-//! Either says so, and aborts as if nothing had been tried. (A frame takes some hundred bytes meanwhile: a
-//! backtrace of a runaway recursion on a stack of 1 GiB may take gigabytes, or the ten seconds.)
-//!
-//! Only if `RUST_BACKTRACE` is set, as for a panic. It is read when the handler is installed, since a handler may not.
+//! Only if `RUST_BACKTRACE` is set, as for a panic. It is read when the handler is installed, as a handler can't.
 //!
 //! # From `std`'s text to ours
 //! `std` tells its frames as text alone. Three things are done to it:
@@ -19,11 +19,13 @@
 //! - *A fault at a function's first instruction* (a push, as often as not) would be called by the name of the function that
 //!   lies before it in memory, because `std` looks up the instruction before each address, as is right for one that is
 //!   returned to. Such a frame goes too: its caller follows, at the line of the call.
-//! - *Repetitions are folded*, since an overflow is a recursion as a rule, and its interesting frames are few: those
-//!   of one cycle, and those from where it was entered.
+//! - *Repetitions are folded.*
 
+use super::addresses::{Addresses, is_entry};
+use super::fold::fold;
 use super::report::{LAST_WORDS, Output};
-use super::{SIGNALS, handle, unblock};
+use super::{SIGNALS, handle, unblock, wait_for_the_end};
+use crate::primitive::{Ordering, StaticAtomicPtr};
 use std::backtrace::Backtrace;
 use std::ffi::{c_int, c_uint, c_void};
 use std::fmt::{self, Write};
@@ -32,14 +34,8 @@ use std::{mem, ptr};
 /// How long it may take, in seconds.
 const PATIENCE: c_uint = 10;
 
-/// What it may take of the alternate stack. Measured: 24 KiB, in a debug build.
+/// What it may take of the alternate stack. XXX
 const ROOM: usize = 64 << 10;
-
-/// The longest cycle that is looked for.
-const LONGEST_CYCLE: usize = 64;
-
-/// Repeated frames that are worth a line.
-const WORTH_FOLDING: usize = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Style {
@@ -60,6 +56,9 @@ impl Style {
     }
 }
 
+/// What there is if the attempt fails: lent by [`print`], which doesn't go on if they are taken.
+static ADDRESSES: StaticAtomicPtr<Addresses> = StaticAtomicPtr::new(ptr::null_mut());
+
 /// Shows how the task got to the instruction at `program_counter`, or aborts in the attempt.
 ///
 /// Called by the handler of a fault there.
@@ -71,42 +70,67 @@ pub(super) fn print(out: &mut Output, style: Style, program_counter: usize) -> f
         return out.write_str("note: there is no room for a backtrace\n");
     }
     out.flush();
+    put_up_rails();
+    let mut addresses = Addresses::take(program_counter);
+    // Release: pairs with the Acquire of `settle_for_addresses`, which another thread may run.
+    ADDRESSES.store(&mut addresses, Ordering::Release);
+    if addresses.are_in_the_allocator() {
+        settle_for_addresses("the allocator was interrupted");
+    }
+    let trace = Backtrace::force_capture();
+    let full = format!("{trace:#}");
+    let short = if style == Style::Short { trace.to_string() } else { String::new() };
+    let full = split(&full);
+    let skipped = own_frames(&full, program_counter);
+    let short = split(&short);
+    let frames = match style {
+        Style::Short => &short[short.len().saturating_sub(full.len() - skipped)..],
+        _ => &full[skipped..],
+    };
+    come_through();
+    out.write_str("stack backtrace:\n")?;
+    fold(frames, out, |frame, out| out.write_str(frame))
+}
+
+/// From here on, faults and deadlocks end in [`on_failure`].
+fn put_up_rails() {
     for signal in SIGNALS.into_iter().chain([libc::SIGALRM]) {
         // SAFETY: a handler of that kind, which does nothing but what a handler may.
-        unsafe { handle(signal, give_up as *const () as usize) };
+        unsafe { handle(signal, on_failure as *const () as usize, libc::SA_NODEFER) };
     }
     unblock(&[libc::SIGSEGV, libc::SIGBUS, libc::SIGALRM]);
     // SAFETY: no obligations.
     unsafe { libc::alarm(PATIENCE) };
-
-    let trace = Backtrace::force_capture();
-    let full = format!("{trace:#}");
-    let mut frames = split(&full);
-    let first = frames.iter().position(|frame| address(frame) == Some(program_counter)).unwrap_or(0);
-    let mut start = first;
-    if is_entry(program_counter) {
-        start += frames[first..].iter().take_while(|frame| address(frame) == Some(program_counter)).count();
-    }
-    let short;
-    let mut skipped = start;
-    if style == Style::Short {
-        let count = frames.len() - start;
-        short = trace.to_string();
-        frames = split(&short);
-        skipped = frames.len().saturating_sub(count);
-    }
-    out.write_str("stack backtrace:\n")?;
-    fold(&frames[skipped..], out)?;
-
-    // SAFETY: no obligations.
-    unsafe { libc::alarm(0) };
-    Ok(())
 }
 
-extern "C" fn give_up(signal: c_int, _: *mut libc::siginfo_t, _: *mut c_void) {
+/// The attempt has succeeded. If it is just being given up, on another thread, that holds.
+fn come_through() {
+    // SAFETY: no obligations.
+    unsafe { libc::alarm(0) };
+    // Relaxed: nothing is read through it.
+    if ADDRESSES.swap(ptr::null_mut(), Ordering::Relaxed).is_null() {
+        wait_for_the_end()
+    }
+}
+
+extern "C" fn on_failure(signal: c_int, _: *mut libc::siginfo_t, _: *mut c_void) {
+    settle_for_addresses(if signal == libc::SIGALRM { "it took too long" } else { "another fault" })
+}
+
+/// Shows the addresses, and aborts; if that fails too, just aborts.
+fn settle_for_addresses(why: &str) -> ! {
     let mut out = Output::new();
-    let cause = if signal == libc::SIGALRM { "it took too long" } else { "another fault" };
-    _ = write!(out, "note: no backtrace: {cause}\n{LAST_WORDS}");
+    _ = writeln!(out, "note: there is no backtrace with names: {why}");
+    // Acquire: pairs with the Release of `print`.
+    let addresses = ADDRESSES.swap(ptr::null_mut(), Ordering::Acquire);
+    // SAFETY: null, or lent by a call that waits for the end of the process then.
+    if let Some(addresses) = unsafe { addresses.as_ref() } {
+        // A new deadline.
+        // SAFETY: no obligations.
+        unsafe { libc::alarm(PATIENCE) };
+        _ = addresses.write(&mut out);
+    }
+    _ = out.write_str(LAST_WORDS);
     out.flush();
     // SAFETY: no obligations.
     unsafe { libc::abort() }
@@ -121,15 +145,12 @@ fn alternate_stack_size() -> usize {
     }
 }
 
-/// Whether a function begins there.
-fn is_entry(address: usize) -> bool {
-    unsafe extern "C" {
-        /// Of the unwinder that `std` comes with: the start of the function in which the instruction before `address` is.
-        fn _Unwind_FindEnclosingFunction(address: *mut c_void) -> *mut c_void;
-    }
-    // SAFETY: it looks up a number.
-    let start = unsafe { _Unwind_FindEnclosingFunction(ptr::without_provenance_mut(address.wrapping_add(1))) };
-    start.addr() == address
+/// How many of the frames, given in the long form, come before the first of interest.
+fn own_frames(frames: &[&str], program_counter: usize) -> usize {
+    let is_there = |frame: &&str| address(frame) == Some(program_counter);
+    let before = frames.iter().position(is_there).unwrap_or(0);
+    let at_entry = if is_entry(program_counter) { &frames[before..] } else { &[] };
+    before + at_entry.iter().take_while(|&frame| is_there(frame)).count()
 }
 
 /// The frames of a backtrace, without their numbers. One that is null, as some unwinders add at the end, is none.
@@ -154,66 +175,9 @@ fn address(frame: &str) -> Option<usize> {
     usize::from_str_radix(digits.split(' ').next()?, 16).ok()
 }
 
-/// Writes `frames`, cycles only once.
-fn fold(frames: &[&str], out: &mut impl Write) -> fmt::Result {
-    let mut at = 0;
-    while at < frames.len() {
-        let (length, times) = cycle(&frames[at..]);
-        for frame in &frames[at..at + length] {
-            writeln!(out, "{at:>4}: {frame}")?;
-            at += 1;
-        }
-        if times > 0 {
-            let what = if length == 1 { "frame" } else { "frames" };
-            writeln!(out, "      ... {times} times more the same {length} {what}")?;
-            at += length * times;
-        }
-    }
-    Ok(())
-}
-
-/// The length of the cycle that `frames` begins with, and how many times it comes again; or one frame, and none.
-fn cycle(frames: &[&str]) -> (usize, usize) {
-    let mut best = (1, 0);
-    for length in 1..=LONGEST_CYCLE.min(frames.len() / 2) {
-        // As many frames as are equal to those `length` before them.
-        let again = frames[length..].iter().zip(frames).take_while(|(one, other)| one == other).count();
-        let times = again / length;
-        let folded = length * times;
-        if folded >= WORTH_FOLDING && folded > best.0 * best.1 {
-            best = (length, times);
-        }
-        if folded > frames.len() / 2 {
-            // A longer one can't be much better: a multiple of this one, most likely.
-            break;
-        }
-    }
-    best
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn folded(frames: &str) -> String {
-        let frames: Vec<_> = frames.split(' ').collect();
-        let mut out = String::new();
-        fold(&frames, &mut out).unwrap();
-        let lines = out.lines().map(|line| line.trim_start().replace(" times more the same ", "x"));
-        lines.map(|line| line.trim_start_matches("... ").to_owned()).collect::<Vec<_>>().join("|")
-    }
-
-    #[test]
-    fn cycles_are_folded() {
-        assert_eq!(folded("a"), "0: a");
-        assert_eq!(folded("a b c a b c"), "0: a|1: b|2: c|1x3 frames");
-        assert_eq!(folded("a b a b c"), "0: a|1: b|2: a|3: b|4: c", "not worth it");
-        assert_eq!(folded("p r r r r r m"), "0: p|1: r|4x1 frame|6: m");
-        assert_eq!(folded("p r s r s r s r m"), "0: p|1: r|2: s|2x2 frames|7: r|8: m");
-        // The longer cycle, though a shorter one stands in it.
-        let long = "a a a a a b ".repeat(10) + "m";
-        assert_eq!(folded(&long), "0: a|1: a|2: a|3: a|4: a|5: b|9x6 frames|60: m");
-    }
 
     #[test]
     fn frames_of_both_forms() {
@@ -240,18 +204,10 @@ mod tests {
         let (full, short) = (split(&full), split(&short));
         assert!(full.iter().all(|frame| address(frame).is_some()), "{full:#?}");
         assert!(short.len() > 3 && full.len() >= short.len());
-        let tails = full[full.len() - short.len()..].iter().zip(&short);
-        for (long, short) in tails {
-            let name = short.lines().next().unwrap();
-            assert!(long.contains(name), "{long} {short}");
+        // Names are spelled differently, and paths are shortened.
+        let place = |frame: &str| frame.lines().nth(1).and_then(|line| line.rsplit('/').next()).map(str::to_owned);
+        for (long, short) in full[full.len() - short.len()..].iter().zip(&short) {
+            assert_eq!(place(long), place(short), "{long} {short}");
         }
-    }
-
-    #[test]
-    fn entries_of_functions() {
-        let function = alternate_stack_size as *const () as usize;
-        assert!(is_entry(function));
-        assert!(!is_entry(function + 1));
-        assert!(!is_entry(8));
     }
 }
