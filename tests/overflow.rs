@@ -125,6 +125,7 @@ fn deed(name: &str) -> fn() -> u64 {
             let _deep = Deep;
             panic!("unwinds into an overflow");
         },
+        "panic" => || panic!("a message with a {:?}", std::time::Duration::from_millis(1)),
         "null" => null,
         "bus" => bus,
         #[cfg(target_arch = "x86_64")]
@@ -327,6 +328,15 @@ fn a_backtrace_if_asked_for() {
             assert!(first.contains("overflow::ping") || first.contains("overflow::pong"), "{text}");
             assert!(child.overflow("frame").contains("overflow::huge_frame"));
         }
+    }
+}
+
+#[test]
+fn a_panic_is_no_overflow_of_the_smallest_stack() {
+    for backtrace in ["0", "1", "full"] {
+        let (text, status) = Child { kibibytes: 16, backtrace, ..PLAIN }.run("panic");
+        assert_eq!(status.code(), Some(101), "the child's own `join().unwrap()` panics: {text}");
+        assert!(text.contains("a message with a 1ms") && !text.contains("overflowed"), "{text}");
     }
 }
 
