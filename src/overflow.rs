@@ -18,9 +18,7 @@
 //! It interrupts anything: the allocator, a `Lock` of this crate, a half-written line. So up to the backtrace, nothing
 //! here allocates or waits: it reads an atomic list of slabs, the thread-local (which has no constructor),
 //! the task's immutable name, and formats into a buffer that goes out by one `write(2)`. It runs on an alternate
-//! stack, as there is no room on the task's: one from the arena, with a guard of its own, since that which `std` gives its
-//! threads is two pages, and a backtrace takes six. The arena is never asked for it here: a worker has it from its
-//! start.
+//! stack, as there is no room on the task's.
 //!
 //! Two threads may overflow at once: the first reports, the other one waits for the end of the process.
 //!
@@ -32,13 +30,16 @@
 //!   handler of overflows it must ask for the alternate stack (`SA_ONSTACK`).
 
 mod addresses;
+mod alternate_stack;
 mod backtrace;
 mod fold;
 mod report;
 
+pub(crate) use alternate_stack::AlternateStack;
+
 use crate::current;
 use crate::primitive::{Ordering, StaticAtomicU64};
-use crate::stack::{self, DEFAULT_STACK_SIZE, Place, Stack};
+use crate::stack::{self, Place};
 use backtrace::Style;
 use std::ffi::{c_int, c_void};
 use std::mem::{self, MaybeUninit};
@@ -97,47 +98,6 @@ unsafe fn handle(signal: c_int, handler: libc::sighandler_t, flags: c_int) {
         action.sa_sigaction = handler;
         action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | flags;
         libc::sigaction(signal, &action, ptr::null_mut());
-    }
-}
-
-/// The calling kernel thread's alternate stack, as long as this lives; after that, the one it had before.
-pub(crate) struct AlternateStack(Option<(Stack, libc::stack_t)>);
-
-impl AlternateStack {
-    /// Gives the calling kernel thread one. If there is no room for it, the thread keeps what it has: `std` gives its
-    /// threads a small one, unless `main` isn't Rust's. It does for the report, but not for a backtrace.
-    pub(crate) fn ensure() -> AlternateStack {
-        if SANITIZED {
-            return AlternateStack(None);
-        }
-        let class = stack::class_for(DEFAULT_STACK_SIZE).expect("the default is valid");
-        if stack::reserve(class, 1).is_err() {
-            return AlternateStack(None);
-        }
-        let mut one = Vec::with_capacity(1);
-        stack::take(class, &mut one, 1);
-        let stack = one.pop().expect("reserved");
-        let size = stack.top().addr() - stack.bottom().addr();
-        let new = libc::stack_t { ss_sp: stack.bottom().cast(), ss_flags: 0, ss_size: size };
-        // SAFETY: the stack is this thread's until `drop` has put the old one back.
-        let before = unsafe {
-            let mut before = mem::zeroed();
-            libc::sigaltstack(&new, &mut before);
-            before
-        };
-        AlternateStack(Some((stack, before)))
-    }
-}
-
-impl Drop for AlternateStack {
-    fn drop(&mut self) {
-        if let Some((stack, before)) = self.0.take() {
-            // SAFETY: what was there before is still good; the thread is on its ordinary stack.
-            unsafe { libc::sigaltstack(&before, ptr::null_mut()) };
-            let class = stack.class();
-            stack::give(class, &mut vec![stack], 0);
-            stack::release(class, 1);
-        }
     }
 }
 

@@ -24,12 +24,12 @@
 use super::addresses::{Addresses, is_entry};
 use super::fold::fold;
 use super::report::{LAST_WORDS, Output};
-use super::{SIGNALS, handle, unblock, wait_for_the_end};
+use super::{SIGNALS, alternate_stack, handle, unblock, wait_for_the_end};
 use crate::primitive::{Ordering, StaticAtomicPtr};
 use std::backtrace::Backtrace;
 use std::ffi::{c_int, c_uint, c_void};
 use std::fmt::{self, Write};
-use std::{mem, ptr};
+use std::ptr;
 
 /// How long it may take, in seconds.
 const PATIENCE: c_uint = 10;
@@ -66,7 +66,7 @@ pub(super) fn print(out: &mut Output, style: Style, program_counter: usize) -> f
     if style == Style::Off {
         return out.write_str("note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace\n");
     }
-    if alternate_stack_size() < ROOM {
+    if alternate_stack::size() < ROOM {
         return out.write_str("note: there is no room for a backtrace\n");
     }
     out.flush();
@@ -77,9 +77,9 @@ pub(super) fn print(out: &mut Output, style: Style, program_counter: usize) -> f
 #[inline(never)]
 fn attempt(out: &mut Output, style: Style, program_counter: usize) -> fmt::Result {
     put_up_rails();
-    let mut addresses = Addresses::take(program_counter);
+    let addresses = Addresses::take(program_counter);
     // Release: pairs with the Acquire of `settle_for_addresses`, which another thread may run.
-    ADDRESSES.store(&mut addresses, Ordering::Release);
+    ADDRESSES.store((&raw const addresses).cast_mut(), Ordering::Release);
     if addresses.are_in_the_allocator() {
         settle_for_addresses("the allocator was interrupted");
     }
@@ -140,15 +140,6 @@ fn settle_for_addresses(why: &str) -> ! {
     out.flush();
     // SAFETY: no obligations.
     unsafe { libc::abort() }
-}
-
-fn alternate_stack_size() -> usize {
-    // SAFETY: only asks.
-    unsafe {
-        let mut stack: libc::stack_t = mem::zeroed();
-        libc::sigaltstack(ptr::null(), &mut stack);
-        if stack.ss_flags & libc::SS_DISABLE == 0 { stack.ss_size } else { 0 }
-    }
 }
 
 /// How many of the frames, given in the long form, come before the first of interest.
