@@ -5,6 +5,7 @@
 
 use std::hint::black_box;
 use std::mem;
+use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
 use std::ptr;
@@ -70,12 +71,25 @@ fn bus() -> u64 {
     }
 }
 
+/// The page of the guard below a place on a task's stack: the first that the kernel can't read either.
+fn guard_below(place: *const u8) -> usize {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut page = place as usize & !4095;
+    // SAFETY: the kernel says so if it can't read there.
+    while unsafe { libc::write(writer.as_raw_fd(), ptr::with_exposed_provenance(page), 1) } == 1 {
+        page -= 4096;
+    }
+    assert_eq!(std::io::Error::last_os_error().raw_os_error(), Some(libc::EFAULT));
+    drop(reader);
+    page
+}
+
 /// What a C function does whose frame is as large as the rest of the stack, and which has no probes: it moves the stack
 /// pointer below the guard, and then touches something in the guard.
 #[cfg(target_arch = "x86_64")]
 fn without_probes() -> u64 {
     let local = 0u8;
-    let guard = (&raw const local as usize) & !0xffff;
+    let guard = guard_below(&raw const local);
     // SAFETY: none; that is the point.
     unsafe { std::arch::asm!("lea rsp, [{0} - 4096]", "mov byte ptr [{0} + 2048], 1", "ud2", in(reg) guard) };
     unreachable!()
@@ -84,17 +98,17 @@ fn without_probes() -> u64 {
 /// A wild pointer into the guard of another task's stack.
 fn foreign_guard() -> u64 {
     let other = task::Builder::new().stack_size(64 << 10);
-    static PLACE: AtomicUsize = AtomicUsize::new(0);
+    static GUARD: AtomicUsize = AtomicUsize::new(0);
     let waits = || {
         let local = 0u8;
-        PLACE.store(&raw const local as usize, Ordering::Release);
+        GUARD.store(guard_below(&raw const local), Ordering::Release);
         task::park();
     };
     let _other = other.spawn(waits).unwrap();
-    while PLACE.load(Ordering::Acquire) == 0 {
+    while GUARD.load(Ordering::Acquire) == 0 {
         task::yield_now();
     }
-    let guard = PLACE.load(Ordering::Acquire) & !0xffff;
+    let guard = GUARD.load(Ordering::Acquire);
     // SAFETY: none; that is the point.
     unsafe { ptr::with_exposed_provenance::<u64>(guard + 8).read_volatile() }
 }
