@@ -124,11 +124,18 @@
 //! A task's stack is address space, of which only the pages that were touched take memory. By default it has 256 KiB, and
 //! 1 MiB in debug builds, whose frames are several times as large. That is plenty for ordinary code. Ask for more for deep
 //! recursion or large arrays, for one task by [`task::Builder::stack_size`], for all of a runtime by
-//! [`runtime::Builder::stack_size`]; for less there is hardly a reason, as it saves no memory, only page tables. A task
+//! [`runtime::Builder::stack_size`]; for less there is hardly a reason, as it saves no memory, only page tables, and no
+//! task gets less than 64 KiB, which leaves room for a panic with a backtrace. A task
 //! gets its stack when it first runs, and one that ends gives it to the next, so short tasks share a few that are hot.
 //!
-//! Below each stack lies a guard: a task that overflows its stack is reported and aborts the process, as a
-//! thread of `std`'s is.
+//! Below each stack lies a guard, a page that can't be touched. A task that overflows its stack is reported, with its id
+//! and name, the size of its stack, how to get a larger one, and, if `RUST_BACKTRACE` is set, a backtrace in which
+//! repeated frames are folded; then the process aborts, as after the overflow of a thread of `std`'s. Rust's frames can't
+//! jump over the guard, however large they are. Those of C can, unless it is compiled with `-fstack-clash-protection`.
+//!
+//! Throng handles SIGSEGV and SIGBUS for that. All faults that are no overflow of a task go to the handler that was
+//! there when the first runtime started, `std`'s or the program's own. A handler that is installed later replaces
+//! Throng's: it gets all faults first, and should pass on to its predecessor those that it doesn't know.
 //!
 //! # Panics and cancellation
 //! A panic ends its task and no other. [`JoinHandle::join`] returns the payload, and [`run`] passes it on to the caller. A

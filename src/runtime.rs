@@ -94,8 +94,9 @@ impl Builder {
     }
 
     /// The size in bytes of a task's stack, where [`task::Builder`](crate::task::Builder) doesn't say otherwise: a
-    /// multiple of the page size, and at least 16 KiB. Memory is only used as far as the stack is. By default 256 KiB in
-    /// release builds and 1 MiB in debug builds.
+    /// multiple of the page size, at least 16 KiB and at most 1 GiB. It is rounded up to a power of two, and to 64 KiB,
+    /// which any panic hook can do with (a backtrace takes a third of that); one page of it is the guard. Memory is only
+    /// used as far as the stack is. By default 256 KiB in release builds and 1 MiB in debug builds.
     pub fn stack_size(mut self, bytes: usize) -> Builder {
         self.stack_size = bytes;
         self

@@ -98,7 +98,9 @@ impl Builder {
         self
     }
 
-    /// The size in bytes of the task's stack: a multiple of the page size, and at least 16 KiB.
+    /// The size in bytes of the task's stack: a multiple of the page size, at least 16 KiB and at most 1 GiB. It is
+    /// rounded up to a power of two, and to 64 KiB, which any panic hook can do with (a backtrace takes a third of that);
+    /// one page of it is the guard. Memory is only used as far as the stack is.
     pub fn stack_size(mut self, bytes: usize) -> Builder {
         self.stack_size = Some(bytes);
         self

@@ -255,9 +255,9 @@ fn the_default_stack_can_be_used() {
 
 #[test]
 fn a_stack_of_ones_own_can_be_used_to_its_end() {
-    for size in [64 << 10, 128 << 10, 1 << 20, 5 << 20, 64 << 20] {
+    for size in [16 << 10, 64 << 10, 128 << 10, 1 << 20, 5 << 20, 64 << 20] {
         // What is left is for the page below, the task's own first frames, and debug builds' large ones.
-        let most = size - 24 * 1024;
+        let most = size.max(64 << 10) - 24 * 1024;
         let handle = Builder::new().stack_size(size).spawn(move || use_stack(most)).expect("spawned");
         assert!(handle.join().expect("no panic") >= most);
     }

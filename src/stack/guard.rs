@@ -70,7 +70,8 @@ impl Guards {
 /// The protected page and the rest of the stack.
 pub(super) const MAPPINGS_OF_A_GUARD: usize = 2;
 
-/// One page: code that makes larger frames touches each of their pages (stack probes).
+/// One page, as a thread's: Rust code that makes larger frames touches each of their pages (stack probes). C code
+/// without them could jump over a guard of any size.
 pub(super) fn guard_size() -> usize {
     memory::page_size()
 }

@@ -66,6 +66,8 @@ impl fmt::Debug for Stack {
 pub(crate) struct Place {
     /// The usable addresses of the stack, above the guard.
     pub(crate) stack: Range<usize>,
+    /// Bytes of the stack with its guard: those of its class.
+    pub(crate) size: usize,
     /// Whether the address is in the guard below them: whoever touched it overflowed this stack.
     pub(crate) in_guard: bool,
 }
@@ -163,7 +165,7 @@ impl Slabs {
         let size = slab.class.size();
         let base = address - (address - slab.range().start) % size;
         let stack = base + slab.guard_size..base + size;
-        Some(Place { in_guard: address < stack.start, stack })
+        Some(Place { in_guard: address < stack.start, stack, size })
     }
 }
 

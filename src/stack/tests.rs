@@ -109,7 +109,7 @@ fn guards_outlive_the_memory() {
 #[test]
 fn reservations_are_counted() {
     let arena = Arena::new(None);
-    let class = class(16);
+    let class = class(64);
     assert_eq!(arena.statistics(), Statistics::default());
     arena.reserve(class, 10).unwrap();
     let slots = arena.statistics().slots;
@@ -133,7 +133,7 @@ fn reservations_are_counted() {
 #[test]
 fn last_used_is_first_reused() {
     let arena = Arena::new(None);
-    let class = class(32);
+    let class = class(64);
     arena.reserve(class, 8).unwrap();
     let mut stacks = take(&arena, class, 8);
     let addresses: Vec<_> = stacks.iter().map(Stack::top).collect();
@@ -152,7 +152,7 @@ fn addresses_are_located() {
     for kind in EACH_KIND {
         let arena = Arena::new(kind);
         assert_eq!(arena.locate(1 << 20), None);
-        for class in [class(16), class(64), class(1024)] {
+        for class in [class(64), class(256), class(1024)] {
             arena.reserve(class, 2).unwrap();
             for stack in take(&arena, class, 2) {
                 let (bottom, top) = (stack.bottom().addr(), stack.top().addr());
@@ -160,7 +160,7 @@ fn addresses_are_located() {
                     [(bottom, false), (top - 1, false), (bottom - 1, true), (bottom - 4096, true)]
                 {
                     let place = arena.locate(address).unwrap();
-                    assert_eq!((place.stack, place.in_guard), (bottom..top, in_guard));
+                    assert_eq!((place.stack, place.size, place.in_guard), (bottom..top, class.size(), in_guard));
                 }
             }
         }
@@ -192,8 +192,8 @@ fn fallback_leaves_mappings_to_others() {
     let most: usize = std::fs::read_to_string("/proc/sys/vm/max_map_count").unwrap().trim().parse().unwrap();
     assert!(Guards::Mprotect.limit() * 2 <= most / 2);
     let arena = Arena::new(Some(Guards::Mprotect));
-    assert!(arena.reserve(class(16), most).is_err());
-    arena.reserve(class(16), 100).unwrap();
+    assert!(arena.reserve(class(64), most).is_err());
+    arena.reserve(class(64), 100).unwrap();
 }
 
 #[test]
@@ -268,7 +268,7 @@ fn idle_memory_is_bounded() {
 #[test]
 fn threads_share() {
     let arena = Arena::new(None);
-    let class = class(16);
+    let class = class(64);
     let out = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for seed in 1..=4u64 {

@@ -1,0 +1,88 @@
+//! What is said, and how it gets out. Async-signal-safe, but for what [`backtrace`] does.
+
+use super::{Registers, SETTINGS, backtrace};
+use crate::current;
+use crate::stack::Place;
+use std::fmt::{self, Write};
+
+/// Of a task's name. There is no limit to names, but there is one to lines.
+const MOST_OF_A_NAME: usize = 200;
+
+pub(super) const LAST_WORDS: &str = "fatal runtime error: stack overflow, aborting\n";
+
+/// Says who overflowed the stack at `place`, and aborts.
+pub(super) fn overflow(place: &Place, at: &Registers) -> ! {
+    let mut out = Output::new();
+    _ = describe(&mut out, place.size / 1024);
+    if let Some(settings) = SETTINGS.get() {
+        _ = backtrace::print(&mut out, settings.style, at.program_counter);
+    }
+    _ = out.write_str(LAST_WORDS);
+    out.flush();
+    // SAFETY: no obligations.
+    unsafe { libc::abort() }
+}
+
+fn describe(out: &mut Output, kibibytes: usize) -> fmt::Result {
+    match current::task() {
+        Some(task) => {
+            // SAFETY: the running task is alive, and its name never changes.
+            let task = unsafe { task.as_ref() };
+            out.write_str("\ntask ")?;
+            match task.name() {
+                Some(name) => {
+                    let start = &name[..name.floor_char_boundary(MOST_OF_A_NAME)];
+                    write!(out, "'{start}{}'", if start.len() < name.len() { "..." } else { "" })?;
+                }
+                None => out.write_str("<unnamed>")?,
+            }
+            write!(out, " (id {})", task.id())?;
+        }
+        // The loop at the base of the stacks.
+        None => out.write_str("\na worker between two tasks")?,
+    }
+    writeln!(out, " has overflowed its stack of {kibibytes} KiB")?;
+    out.write_str(
+        "note: `task::Builder::stack_size` gives a task a larger one, `runtime::Builder::stack_size` all tasks\n",
+    )
+}
+
+/// Standard error, by the buffer.
+pub(super) struct Output {
+    buffer: [u8; 1024],
+    length: usize,
+}
+
+impl Output {
+    pub(super) fn new() -> Output {
+        Output { buffer: [0; 1024], length: 0 }
+    }
+
+    pub(super) fn flush(&mut self) {
+        let mut left = &self.buffer[..self.length];
+        while !left.is_empty() {
+            // SAFETY: the bytes are readable.
+            let written = unsafe { libc::write(libc::STDERR_FILENO, left.as_ptr().cast(), left.len()) };
+            match usize::try_from(written) {
+                Ok(count) if count > 0 => left = &left[count..],
+                // An error has nowhere to go.
+                _ if std::io::Error::last_os_error().kind() != std::io::ErrorKind::Interrupted => break,
+                _ => {}
+            }
+        }
+        self.length = 0;
+    }
+}
+
+impl Write for Output {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for &byte in text.as_bytes() {
+            if self.length == self.buffer.len() {
+                self.flush();
+            }
+            self.buffer[self.length] = byte;
+            self.length += 1;
+        }
+        Ok(())
+    }
+}
