@@ -163,7 +163,9 @@
 mod arch;
 #[allow(unsafe_code)]
 mod asymmetric;
+mod awaited;
 pub mod cancel;
+mod census;
 pub mod chan;
 #[allow(unsafe_code)]
 mod control;

@@ -1,17 +1,19 @@
 //! Runtimes: the global one, and one's own.
 
 use crate::asymmetric;
+use crate::census;
 use crate::current;
 use crate::join::{self, JoinHandle, Observer};
 use crate::netpoll::Netpoll;
 use crate::overflow;
-use crate::park;
+use crate::park::{self, Reason};
+pub use crate::scheduler::OnDeadlock;
 use crate::scheduler::Scheduler;
 use crate::stack;
 use std::fmt;
 use std::io;
 use std::mem;
-use std::panic;
+use std::panic::{self, Location};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -35,6 +37,7 @@ pub struct Builder {
     stack_size: usize,
     name: String,
     seed: Option<u64>,
+    on_deadlock: OnDeadlock,
 }
 
 impl Default for Builder {
@@ -46,7 +49,13 @@ impl Default for Builder {
 impl Builder {
     /// The settings of the global runtime: a worker for each core that this process may use.
     pub fn new() -> Builder {
-        Builder { workers: None, stack_size: stack::DEFAULT_STACK_SIZE, name: "throng".into(), seed: None }
+        Builder {
+            workers: None,
+            stack_size: stack::DEFAULT_STACK_SIZE,
+            name: "throng".into(),
+            seed: None,
+            on_deadlock: OnDeadlock::Panic,
+        }
     }
 
     /// How many workers, each a kernel thread, run tasks at the same time. By default
@@ -78,6 +87,12 @@ impl Builder {
         self
     }
 
+    /// What is done when all tasks wait for one another; by default [`OnDeadlock::Panic`].
+    pub fn on_deadlock(mut self, what: OnDeadlock) -> Builder {
+        self.on_deadlock = what;
+        self
+    }
+
     /// Starts the runtime.
     ///
     /// # Errors
@@ -99,7 +114,9 @@ impl Builder {
         asymmetric::prepare();
         overflow::install();
         let seed = self.seed.unwrap_or_else(crate::rng::shared);
-        Ok(Runtime { scheduler: Some(Scheduler::start(workers, class, &self.name, seed)?) })
+        let scheduler = Scheduler::start(workers, class, &self.name, seed)?;
+        scheduler.set_on_deadlock(self.on_deadlock);
+        Ok(Runtime { scheduler: Some(scheduler) })
     }
 }
 
@@ -134,7 +151,8 @@ impl Runtime {
     /// Inside one of this runtime's own tasks `f` is just called.
     ///
     /// # Panics
-    /// With what `f` panics with; if there is no room for a task.
+    /// With what `f` panics with; if there is no room for a task; in a [deadlock](OnDeadlock).
+    #[track_caller]
     pub fn run<F, T>(&self, f: F) -> T
     where
         F: FnOnce() -> T + Send,
@@ -168,6 +186,37 @@ impl Runtime {
     /// As dropping does: when it is called by one of the runtime's own tasks.
     pub fn shutdown_timeout(mut self, timeout: Duration) -> bool {
         self.shut_down(Some(timeout))
+    }
+
+    /// Whether a deadlock among this runtime's tasks would be noticed if it came about at this moment; if not, why.
+    ///
+    /// See [`OnDeadlock`] for what is needed for that.
+    ///
+    /// # Errors
+    /// [`DetectionOff`], which says why as its text.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use throng::runtime::Runtime;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let runtime = Runtime::builder().workers(1).build()?;
+    /// // This thread might send to a channel, once it has slept.
+    /// let sleeper = std::thread::spawn(|| std::thread::sleep(Duration::from_millis(100)));
+    /// if let Err(reason) = runtime.deadlock_detection() {
+    ///     // 1 kernel thread that is not the runtime's could still wake a task: ..
+    ///     println!("{reason}");
+    /// }
+    /// # sleeper.join().unwrap();
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn deadlock_detection(&self) -> Result<(), DetectionOff> {
+        if self.scheduler().on_deadlock() == OnDeadlock::Ignore {
+            return Err(DetectionOff("the runtime was told to ignore deadlocks".into()));
+        }
+        census::doubt().map_err(|doubt| DetectionOff(doubt.to_string()))
     }
 
     fn shut_down(&mut self, timeout: Option<Duration>) -> bool {
@@ -207,6 +256,18 @@ impl fmt::Debug for Runtime {
         f.debug_struct("Runtime").finish_non_exhaustive()
     }
 }
+
+/// Why deadlocks aren't noticed at the moment; see [`Runtime::deadlock_detection`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DetectionOff(String);
+
+impl fmt::Display for DetectionOff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for DetectionOff {}
 
 /// The global runtime, started by the first who asks.
 fn global() -> io::Result<&'static Runtime> {
@@ -256,6 +317,7 @@ pub(crate) fn no_room(error: &io::Error) -> ! {
 
 /// # Safety
 /// `f` and its result stay valid for as long as the task may use them.
+#[track_caller]
 pub(crate) unsafe fn spawn_unchecked<F, T>(scheduler: &Scheduler, settings: Settings, f: F) -> io::Result<JoinHandle<T>>
 where
     F: FnOnce() -> T + Send,
@@ -267,14 +329,17 @@ where
     };
     scheduler.admit(class)?;
     // SAFETY: a scheduler outlives its unfinished tasks; the rest is the caller's.
-    let (task, handle) =
-        unsafe { join::new_task(f, scheduler.as_host(), class, settings.name.map(Into::into), settings.observer) };
+    let (task, handle) = unsafe {
+        let (host, name) = (scheduler.as_host(), settings.name.map(Into::into));
+        join::new_task(f, host, class, name, Location::caller(), settings.observer)
+    };
     scheduler.launch(task);
     Ok(handle)
 }
 
 /// # Safety
 /// As for `spawn_unchecked`.
+#[track_caller]
 pub(crate) unsafe fn spawn_here<F, T>(settings: Settings, f: F) -> io::Result<JoinHandle<T>>
 where
     F: FnOnce() -> T + Send,
@@ -284,6 +349,7 @@ where
     unsafe { spawn_unchecked(scheduler()?, settings, f) }
 }
 
+#[track_caller]
 fn run_on<F, T>(scheduler: &Scheduler, f: F) -> T
 where
     F: FnOnce() -> T + Send,
@@ -298,7 +364,9 @@ where
         Ok(handle) => handle,
         Err(error) => no_room(&error),
     };
-    crate::interrupt::shielded(|| handle.wait());
+    if let Some(report) = crate::interrupt::shielded(|| handle.wait(Reason::Run)) {
+        panic!("{report}");
+    }
     match handle.join() {
         Ok(value) => value,
         Err(payload) => panic::resume_unwind(payload),
@@ -310,7 +378,8 @@ where
 /// Inside a task `f` is just called.
 ///
 /// # Panics
-/// With what `f` panics with; if the global runtime can't be started, or there is no room for a task.
+/// With what `f` panics with; if the global runtime can't be started, or there is no room for a task; in a
+/// [deadlock](crate::runtime::OnDeadlock).
 ///
 /// # Examples
 /// ```
@@ -320,6 +389,7 @@ where
 /// });
 /// assert_eq!(total, [5, 7]);
 /// ```
+#[track_caller]
 pub fn run<F, T>(f: F) -> T
 where
     F: FnOnce() -> T + Send,

@@ -242,6 +242,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
     ///
     /// # Errors
     /// As [`Builder::spawn`].
+    #[track_caller]
     pub fn spawn_with<F, T>(&'scope self, builder: Builder, f: F) -> io::Result<ScopedJoinHandle<'scope, T>>
     where
         F: FnOnce() -> T + Send + 'scope,
@@ -250,6 +251,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         self.start(builder, f)
     }
 
+    #[track_caller]
     fn start<F, T>(&'scope self, builder: Builder, f: F) -> io::Result<ScopedJoinHandle<'scope, T>>
     where
         F: FnOnce() -> T + Send + 'scope,
@@ -275,6 +277,10 @@ impl<T> ScopedJoinHandle<'_, T> {
     ///
     /// # Errors
     /// As [`JoinHandle::join`].
+    ///
+    /// # Panics
+    /// Outside of tasks: as [`JoinHandle::join`], in a deadlock.
+    #[track_caller]
     pub fn join(self) -> std::thread::Result<T> {
         self.handle.join()
     }

@@ -2,6 +2,7 @@
 //!
 //! * `worker.rs`: what one worker does: the loop at the base of every stack, the hand-over from task to task.
 //! * `search.rs`: where a worker without work looks for some, and how it sleeps.
+//! * `deadlock.rs`, `report.rs`: what is done, and said, when nobody can ever wake a task again.
 //! * `slot.rs`, `idle.rs`, `sleep.rs`, `registry.rs`: the next slot, who sleeps and searches, how one sleeps, and the
 //!   list of tasks that wait.
 //!
@@ -18,8 +19,10 @@
 //! lock. Either the walk comes later and finds it, or the walk came before, and then the task sees the mark, which was
 //! set before the walk took that lock.
 
+mod deadlock;
 mod idle;
 mod registry;
+mod report;
 mod search;
 mod sleep;
 mod slot;
@@ -37,6 +40,8 @@ use crate::timer::Timers;
 use crate::wait::{WaitQueue, Wakeup};
 use crossbeam_deque::{Injector, Stealer, Worker as Deque};
 use crossbeam_utils::CachePadded;
+pub use deadlock::OnDeadlock;
+use deadlock::Watch;
 use idle::Idle;
 use parking_lot::Mutex;
 use registry::Registry;
@@ -98,6 +103,7 @@ pub(crate) struct Scheduler {
     spawned_outside: AtomicU64,
     exits: Lock<Exits>,
     seed: u64,
+    watch: Watch,
 }
 
 impl Scheduler {
@@ -132,6 +138,7 @@ impl Scheduler {
             spawned_outside: AtomicU64::new(0),
             exits: Lock::new(Exits { left: workers, waiting: WaitQueue::new() }),
             seed,
+            watch: Watch::new(),
         });
         for (index, deque) in deques.into_iter().enumerate() {
             if let Err(error) = scheduler.start_worker(index, deque, name) {
@@ -142,6 +149,7 @@ impl Scheduler {
                 return Err(error);
             }
         }
+        scheduler.start_helper(name)?;
         Ok(scheduler)
     }
 
@@ -268,6 +276,12 @@ impl Scheduler {
     pub(crate) fn stop(&self) {
         // Release: see the head of this file. Once abandoned it stays so.
         let _ = self.phase.compare_exchange(RUNNING, STOPPING, Ordering::Release, Ordering::Relaxed);
+        self.cancel_all();
+        self.wake_all();
+    }
+
+    /// Cancels every task that has waited.
+    fn cancel_all(&self) {
         // See `Header::cancel`, which this does for all of them with one fence.
         // SAFETY: a registered task is alive.
         self.registry.for_each(|task| unsafe { task.as_ref() }.mark_cancelled());
@@ -282,7 +296,6 @@ impl Scheduler {
         for task in parked {
             self.make_runnable(task);
         }
-        self.wake_all();
     }
 
     /// Waits for the workers' end. `false` if the deadline came first.
@@ -327,6 +340,7 @@ impl Scheduler {
         if last {
             // Who waits for a socket in a task of another runtime, or in a plain thread, is to wait elsewhere.
             self.netpoll.close();
+            self.watch.rouse();
         }
         wakeups.into_iter().for_each(Wakeup::fire);
     }
@@ -359,6 +373,10 @@ unsafe impl Schedule for Scheduler {
 
     fn disarm_timer(&self, entry: &TimerEntry) {
         self.workers[entry.heap.get()].timers.disarm(entry);
+    }
+
+    fn someone_waits(&self) {
+        self.watch.rouse();
     }
 
     fn now(&self) -> Instant {

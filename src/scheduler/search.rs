@@ -40,7 +40,7 @@
 
 use super::worker::Worker;
 use super::{ABANDONED, RUNNING, Shared};
-use crate::control::{Header, blocks};
+use crate::control::{Header, blocks, clock};
 use crate::primitive::{AtomicU32, Ordering, spin_loop};
 use crate::stack;
 use std::cell::Cell;
@@ -151,6 +151,7 @@ impl Worker {
     fn look_everywhere(&self, searching: &mut bool) -> Option<NonNull<Header>> {
         let mut woken = self.woken.take();
         let now = Instant::now();
+        clock::tick(now);
         self.shared().timers.expire(now, &mut woken);
         self.fire(woken);
         if let Some(task) = self.quick_next().or_else(|| self.take_injected()) {
@@ -252,10 +253,10 @@ impl Worker {
             let nap = self.nap();
             let deadline = self.deadline(nap).into_iter().chain(self.trim()).min();
             self.note_run();
-            match scheduler.netpoll().try_driver() {
+            self.member.rest(|| match scheduler.netpoll().try_driver() {
                 Some(mut driver) => self.shared().sleep.poll(&mut driver, deadline, &mut woken),
                 None => self.shared().sleep.park(deadline),
-            }
+            });
             if let Some((_, kind)) = nap {
                 scheduler.naps.fetch_sub(kind, Ordering::Relaxed);
                 self.look_after_timers(&mut woken);

@@ -27,6 +27,7 @@
 
 use super::search::{Nap, naps_shortly};
 use super::{ABANDONED, RUNNING, Runnable, Scheduler, Shared};
+use crate::census::Member;
 use crate::control::blocks::Blocks;
 use crate::control::{Context, Header, Leave, Outcome};
 use crate::current;
@@ -80,6 +81,7 @@ pub(super) struct Worker {
     stacks: RefCell<Vec<Stack>>,
     credits: Cell<usize>,
     pub(super) nap: Nap,
+    pub(super) member: Member,
     /// Reused for what the poller and the timers wake.
     pub(super) woken: Cell<Vec<Wakeup>>,
     home: Fiber,
@@ -115,6 +117,7 @@ pub(super) fn main(scheduler: Arc<Scheduler>, index: usize, queue: Deque<Runnabl
         stacks: RefCell::new(Vec::with_capacity(STACKS + STACK_BATCH)),
         credits: Cell::new(0),
         nap: Nap::new(),
+        member: Member::enter(),
         woken: Cell::new(Vec::new()),
         home: Fiber::of_thread(),
         scheduler,
