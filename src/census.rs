@@ -122,18 +122,19 @@ impl From<io::Error> for Doubt {
 
 impl fmt::Display for Doubt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let s = |count: &usize| if *count == 1 { "" } else { "s" };
         match self {
             Doubt::Unknown(error) => write!(f, "the kernel doesn't say what the process's threads do: {error}"),
+            Doubt::Threads { count: 1, example } => {
+                write!(f, "1 kernel thread that is not the runtime's could still wake a task: {example}")
+            }
             Doubt::Threads { count, example } => {
-                let (s, which) = (s(count), if *count == 1 { "" } else { "one of them, " });
                 write!(
                     f,
-                    "{count} kernel thread{s} that are not the runtime's could still wake a task: {which}{example}"
+                    "{count} kernel threads that are not the runtime's could still wake a task; one of them, {example}"
                 )
             }
             Doubt::Signals { count } => {
-                write!(f, "a signal handler could still wake {count} kernel thread{}, and they a task", s(count))
+                write!(f, "a signal handler could still wake {count} kernel threads, and these a task")
             }
             Doubt::Moving => f.write_str("something is moving"),
         }

@@ -5,7 +5,7 @@ use crate::control::{Header, clock};
 use crate::park::Reason;
 use crate::primitive::Ordering;
 use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::panic::Location;
 use std::time::Duration;
 
@@ -80,19 +80,28 @@ impl Scheduler {
     }
 }
 
-fn describe(text: &mut String, kind: &Kind, group: &Group) -> std::fmt::Result {
+fn describe(text: &mut String, kind: &Kind, group: &Group) -> fmt::Result {
     let Group { first, count, longest, shortest } = group;
     write!(text, "\n  task {first}")?;
     if let Some(name) = &kind.name {
         write!(text, " `{name}`")?;
     }
     write!(text, " waits to {}", kind.reason)?;
-    write!(text, ", for {:.1} s; spawned at {}", longest.as_secs_f64(), kind.spawned_at)?;
+    write!(text, ", for {}; spawned at {}", Rounded(*longest), kind.spawned_at)?;
     if *count > 1 {
-        write!(text, "\n    {count} tasks like this")?;
-        if longest.as_millis() / 100 != shortest.as_millis() / 100 {
-            write!(text, ", the last for {:.1} s", shortest.as_secs_f64())?;
-        }
+        write!(text, "\n    {count} tasks like this, the last of them for {}", Rounded(*shortest))?;
     }
     Ok(())
+}
+
+/// A duration by a coarse clock.
+struct Rounded(Duration);
+
+impl fmt::Display for Rounded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_millis() {
+            ms @ ..1000 => write!(f, "{} ms", ms.max(1)),
+            _ => write!(f, "{:.1} s", self.0.as_secs_f64()),
+        }
+    }
 }
