@@ -7,7 +7,7 @@
 //! * on a futex in memory of this process's own, without a time limit: only code of this process can end that. (All of
 //!   `std`, `parking_lot`, the C library, and therefore this crate's workers and its waits on plain threads sleep so); or
 //! * however it likes to, in [`Member::rest`]: a thread of the crate's own that on waking by itself only finds out whether
-//!   there is something for it to do. The scheduler says whether there is.
+//!   there is something for it to do. The caller says whether there is.
 //!
 //! Every other thread may move: one that runs, that sleeps for a time, that is in a `read` or in a poller of its own.
 //!
@@ -21,6 +21,10 @@
 //! * **A thread that isn't in the list** because it was started while the directory was read. At that moment the kernel's
 //!   number of threads is asked for. All those in the list were alive then, as they were still there afterwards; so if the
 //!   number is theirs there was no other.
+//! * **A helper** of the crate's, which looks after the others now and then, so that it would hardly ever be asleep for as
+//!   long as the rounds take. For it, it is enough that it rests at that moment, *after* the caller has said that there is
+//!   nothing to do. What it had taken in hand before, it has dealt with before it rested: it has woken a worker, which
+//!   the second round sees awake, or to have been. And after that there is nothing that it could take.
 //! * **Woken, but not running yet** on a busy machine: the kernel doesn't call that asleep, it says `running`.
 //! * **About to sleep**: the kernel doesn't call it asleep until it has left its processor.
 //!
@@ -53,6 +57,8 @@ static WAITING: StaticAtomicU64 = StaticAtomicU64::new(0);
 
 struct Entry {
     thread: u32,
+    /// Doesn't run tasks, but looks after those who do.
+    helps: bool,
     rests: StaticAtomicBool,
 }
 
@@ -61,8 +67,18 @@ pub(crate) struct Member(Arc<Entry>);
 
 impl Member {
     pub(crate) fn enter() -> Member {
+        Member::new(false)
+    }
+
+    /// That it is one which wakes up now and then to see whether there is something to do.
+    pub(crate) fn enter_as_helper() -> Member {
+        Member::new(true)
+    }
+
+    fn new(helps: bool) -> Member {
         // Without `/proc` no name is known, and none is needed.
-        let entry = Arc::new(Entry { thread: current().unwrap_or(0), rests: StaticAtomicBool::new(false) });
+        let thread = current().unwrap_or(0);
+        let entry = Arc::new(Entry { thread, helps, rests: StaticAtomicBool::new(false) });
         MEMBERS.lock().push(Arc::clone(&entry));
         Member(entry)
     }
@@ -70,8 +86,9 @@ impl Member {
     /// Runs `sleep`, which sleeps and does nothing else: after it, the thread doesn't go on with anything that it has begun,
     /// but looks for something to do.
     pub(crate) fn rest<R>(&self, sleep: impl FnOnce() -> R) -> R {
-        // Relaxed: it is read while the thread is asleep, and the kernel has ordered that.
-        self.0.rests.store(true, Ordering::Relaxed);
+        // Release: pairs with the Acquire of `when_still`, for a helper. Any other thread is asleep when this is read, and
+        // the kernel has ordered that.
+        self.0.rests.store(true, Ordering::Release);
         let result = sleep();
         self.0.rests.store(false, Ordering::Relaxed);
         result
@@ -141,24 +158,36 @@ impl fmt::Display for Doubt {
     }
 }
 
-/// Whether there was a moment at which no kernel thread of the process, but for the caller, could ever move again by
-/// itself, and `is_still` was true; it is called at that moment. To be called by a [`Member`].
-pub(crate) fn is_still(is_still: impl FnOnce() -> bool) -> Result<bool, Doubt> {
-    let before = round(&Threads::list()?)?;
+/// Calls `act` if there was a moment at which no kernel thread of the process, but for the caller, could ever move again
+/// by itself, and `confirm`, which is called at that moment, returned something for `act`. One caller at a time gets so
+/// far, so that what `act` moves the next one sees moving. To be called by a [`Member`].
+pub(crate) fn when_still<T>(confirm: impl FnOnce() -> Option<T>, act: impl FnOnce(T)) -> Result<(), Doubt> {
+    let Some(_alone) = LOOKING.try_lock() else { return Err(Doubt::Moving) };
+    let threads = Threads::list()?;
+    let before = round(&threads)?;
+    // In this order: see the head of this file. A helper that rests is alive, and so was when the threads were counted.
     let process = Process::read()?;
     let strangers = before.iter().filter(|thread| !thread.rests).count();
-    if process.threads != before.len() + 1 {
+    if process.threads != threads.others.len() + 1 {
         return Err(Doubt::Moving);
     }
     if process.catches && strangers as u64 > WAITING.load(Ordering::Relaxed) {
         return Err(Doubt::Signals { count: strangers - WAITING.load(Ordering::Relaxed) as usize });
     }
-    if !is_still() {
-        return Ok(false);
+    let Some(confirmed) = confirm() else { return Err(Doubt::Moving) };
+    // Acquire: pairs with the Release of `rest`.
+    if !threads.helpers().all(|helper| helper.rests.load(Ordering::Acquire)) {
+        return Err(Doubt::Moving);
     }
-    let after = round(&Threads::list()?)?;
-    if before == after { Ok(true) } else { Err(Doubt::Moving) }
+    if before != round(&threads)? {
+        return Err(Doubt::Moving);
+    }
+    act(confirmed);
+    Ok(())
 }
+
+/// Held by the one that looks: two that look at the same time would only see each other move.
+static LOOKING: Mutex<()> = Mutex::new(());
 
 /// Whether a thread that is neither the crate's own nor the caller's could move, as things are now.
 pub(crate) fn doubt() -> Result<(), Doubt> {
@@ -179,6 +208,14 @@ struct Threads {
 }
 
 impl Threads {
+    /// Those among them that help.
+    fn helpers(&self) -> impl Iterator<Item = &Entry> {
+        self.members
+            .iter()
+            .map(|member| &**member)
+            .filter(|member| member.helps && self.others.contains(&member.thread))
+    }
+
     fn list() -> Result<Threads, Doubt> {
         let me = current()?;
         let members = MEMBERS.lock().clone();
@@ -203,12 +240,15 @@ struct Still {
     sleeps: u64,
 }
 
-/// Looks at each of them. Fails if there is one that may move.
+/// Looks at each of them, but for helpers. Fails if there is one that may move.
 fn round(threads: &Threads) -> Result<Vec<Still>, Doubt> {
     let mut still = Vec::with_capacity(threads.others.len());
     let mut count = 0;
     let mut example = None;
     for &thread in &threads.others {
+        if threads.helpers().any(|helper| helper.thread == thread) {
+            continue;
+        }
         let call = read(thread, "syscall")?;
         // After the call; see the head of this file. The member's mark is read after that: it doesn't change in its sleep.
         let status = read(thread, "status")?;

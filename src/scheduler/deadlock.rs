@@ -22,8 +22,8 @@
 //! * **Somebody has sent, and its receiver's worker hasn't got up yet.** The kernel calls that worker `running` from the
 //!   moment it was woken, and so does 1.
 //! * **A worker is about to sleep**, or naps: as long as it isn't asleep it runs, and if it left work behind, 2. finds it.
-//! * **A helper thread of another runtime** wakes up each few milliseconds and looks. It is in its rest when it sleeps; if it
-//!   moves during the two rounds, 1. says so. Two that look at the same time see each other move.
+//! * **A helper thread of another runtime** wakes up each few milliseconds and looks after its workers: it may fire timers,
+//!   of which 2. says that there are none, and look for deadlocks, which one does at a time.
 //! * **Another runtime's tasks** may wake ours, and so may its poller and its timers: 2. asks all of them. One that starts
 //!   meanwhile has a thread that runs.
 //! * **A blocking section**, or a worker whose task blocks behind our back, in whatever call: not a rest, so its thread is
@@ -151,7 +151,7 @@ impl Scheduler {
     }
 
     fn help(&self) {
-        let member = Member::enter();
+        let member = Member::enter_as_helper();
         let _ = self.watch.helper.set(thread::current());
         let mut asleep_since = None;
         let mut next_look = Instant::now();
@@ -184,18 +184,14 @@ impl Scheduler {
         if self.told_stage()? == GIVEN_UP || !self.has_nothing_to_do() {
             return None;
         }
-        let again = Some(asleep_for.clamp(TICK, SELDOM));
-        let mut whom = Vec::new();
-        let is_still = census::is_still(|| {
-            whom = self.whom_to_tell();
-            live().iter().all(|scheduler| scheduler.has_nothing_to_do())
-        });
-        match is_still {
-            Ok(true) if !whom.is_empty() => {
-                self.tell(&whom);
-                Some(TICK)
-            }
-            _ => again,
+        let nothing_will_come = || {
+            let whom = self.whom_to_tell();
+            (!whom.is_empty() && live().iter().all(|scheduler| scheduler.has_nothing_to_do())).then_some(whom)
+        };
+        match census::when_still(nothing_will_come, |whom| self.tell(&whom)) {
+            // It is looked at whether that has helped.
+            Ok(()) => Some(TICK),
+            Err(_) => Some(asleep_for.clamp(TICK, SELDOM)),
         }
     }
 
