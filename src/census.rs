@@ -259,7 +259,7 @@ fn round(threads: &Threads) -> Result<Vec<Still>, Doubt> {
         });
         let call = Call::parse(&call);
         let is_still = match call {
-            Call::Futex { .. } | Call::Poll if rests => true,
+            Call::Futex { .. } | Call::Epoll if rests => true,
             Call::Futex { address, private, for_ever: true } => private || is_own_memory(address)?,
             _ => false,
         };
@@ -288,7 +288,7 @@ enum Call {
         for_ever: bool,
     },
     /// An `epoll_wait`.
-    Poll,
+    Epoll,
     Other(i64),
 }
 
@@ -307,8 +307,8 @@ impl Call {
                 Call::Futex { address, private: operation & PRIVATE != 0, for_ever: limit == 0 }
             }
             #[cfg(target_arch = "x86_64")]
-            (libc::SYS_epoll_wait, _) => Call::Poll,
-            (libc::SYS_epoll_pwait | libc::SYS_epoll_pwait2, _) => Call::Poll,
+            (libc::SYS_epoll_wait, _) => Call::Epoll,
+            (libc::SYS_epoll_pwait | libc::SYS_epoll_pwait2, _) => Call::Epoll,
             _ => Call::Other(number),
         }
     }
@@ -320,7 +320,7 @@ impl fmt::Display for Call {
             Call::Running | Call::Other(..0) => f.write_str("runs"),
             Call::Futex { for_ever: false, .. } => f.write_str("sleeps for a limited time"),
             Call::Futex { .. } => f.write_str("waits for something in shared memory"),
-            Call::Poll => f.write_str("waits for descriptors"),
+            Call::Epoll => f.write_str("waits for descriptors"),
             Call::Other(number) => write!(f, "is in system call {number}"),
         }
     }
@@ -405,7 +405,7 @@ mod tests {
         assert_eq!(Call::parse("-1 0x7f 0x7f\n"), Call::Other(-1));
         assert_eq!(
             Call::parse(&format!("{} 0x3 0x10 0x400 0xffffffff 0x0 0x8 0x1 0x1", libc::SYS_epoll_pwait)),
-            Call::Poll
+            Call::Epoll
         );
     }
 

@@ -146,6 +146,11 @@
 //! assert!(sum.is_err());
 //! ```
 //!
+//! # Deadlocks
+//! When every task waits, and nothing in the process is left that could wake one, [`run`] panics: the message says what
+//! each task waits for, for how long, and where it was spawned. It is never a false alarm. See
+//! [`runtime::OnDeadlock`].
+//!
 //! # What a task may not assume
 //! A task may go on, after a wait, on another kernel thread than before, and other tasks ran on the old one meanwhile. What
 //! belongs to a kernel thread must therefore not be held across a wait, though the compiler doesn't object:
