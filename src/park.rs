@@ -43,7 +43,7 @@ pub(crate) enum Reason {
 }
 
 impl Reason {
-    const ALL: [Reason; 20] = [
+    const ALL: [Reason; Reason::Resolve as usize] = [
         Reason::Park,
         Reason::Run,
         Reason::Sleep,

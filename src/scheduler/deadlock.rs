@@ -134,9 +134,13 @@ impl Scheduler {
         OnDeadlock::ALL[usize::from(self.watch.what.load(Ordering::Relaxed))]
     }
 
+    /// To be called once, before the first worker starts.
+    pub(super) fn enlist(self: &Arc<Self>) {
+        LIVE.lock().push(Arc::downgrade(self));
+    }
+
     /// A stand-in for the monitor: a thread that calls `look_for_deadlock` while all workers sleep.
     pub(super) fn start_helper(self: &Arc<Self>, name: &str) -> io::Result<()> {
-        LIVE.lock().push(Arc::downgrade(self));
         let scheduler = Arc::clone(self);
         let thread = std::thread::Builder::new().name(format!("{name}-watch")).spawn(move || scheduler.help());
         match thread {
@@ -215,7 +219,9 @@ impl Scheduler {
         let idle = |shared: &super::Shared| {
             shared.timers.is_empty() && shared.stealer.is_empty() && shared.slot.peek().is_null()
         };
-        self.injector.is_empty() && self.workers.iter().all(|shared| idle(shared)) && !self.netpoll.has_waiter()
+        // One that has ended, and has left tasks behind, has no workers.
+        self.exits.lock().left == 0
+            || self.injector.is_empty() && self.workers.iter().all(|shared| idle(shared)) && !self.netpoll.has_waiter()
     }
 
     /// It is a deadlock, and these wait.

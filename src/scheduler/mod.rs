@@ -140,6 +140,7 @@ impl Scheduler {
             seed,
             watch: Watch::new(),
         });
+        scheduler.enlist();
         for (index, deque) in deques.into_iter().enumerate() {
             if let Err(error) = scheduler.start_worker(index, deque, name) {
                 // Those that run already find no task, and end: what they took is free again when the caller hears of it.
