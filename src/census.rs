@@ -43,7 +43,7 @@
 //! Counting the process's threads, and comparing with those that are known to wait here. It proves nothing where a single
 //! thread waits for a lock of `std` or in a `join`, as the main thread of many programs does; and a count is no moment.
 
-use crate::primitive::{Ordering, StaticAtomicBool, StaticAtomicU64};
+use crate::primitive::{Ordering, StaticAtomicBool, StaticAtomicU64, fence};
 use parking_lot::Mutex;
 use std::fmt;
 use std::fs;
@@ -87,11 +87,14 @@ impl Member {
     /// Runs `sleep`, which sleeps and does nothing else: after it, the thread doesn't go on with anything that it has begun,
     /// but looks for something to do.
     pub(crate) fn rest<R>(&self, sleep: impl FnOnce() -> R) -> R {
-        // Release: pairs with the Acquire of `when_still`, for a helper. Any other thread is asleep when this is read, and
-        // the kernel has ordered that.
+        // For a helper. (Any other thread is asleep when this is read, and the kernel has ordered that.)
+        // Release: what it did before is seen by whoever sees it rest. Pairs with the Acquire load of `when_still`.
         self.0.rests.store(true, Ordering::Release);
         let result = sleep();
         self.0.rests.store(false, Ordering::Relaxed);
+        // Release: whoever sees that something was taken away after this doesn't see it rest. Pairs with the Acquire fence of
+        // `when_still`.
+        fence(Ordering::Release);
         result
     }
 }
@@ -176,7 +179,8 @@ pub(crate) fn when_still<T>(confirm: impl FnOnce() -> Option<T>, act: impl FnOnc
         return Err(Doubt::Signals { count: strangers - WAITING.load(Ordering::Relaxed) as usize });
     }
     let Some(confirmed) = confirm() else { return Err(Doubt::Moving) };
-    // Acquire: pairs with the Release of `rest`.
+    // Acquire (both): pair with the Releases of `rest`.
+    fence(Ordering::Acquire);
     if !threads.helpers().all(|helper| helper.rests.load(Ordering::Acquire)) {
         return Err(Doubt::Moving);
     }

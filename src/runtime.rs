@@ -213,10 +213,7 @@ impl Runtime {
     /// # }
     /// ```
     pub fn deadlock_detection(&self) -> Result<(), DetectionOff> {
-        if self.scheduler().on_deadlock() == OnDeadlock::Ignore {
-            return Err(DetectionOff("the runtime was told to ignore deadlocks".into()));
-        }
-        census::doubt().map_err(|doubt| DetectionOff(doubt.to_string()))
+        detection(self.scheduler())
     }
 
     fn shut_down(&mut self, timeout: Option<Duration>) -> bool {
@@ -268,6 +265,24 @@ impl fmt::Display for DetectionOff {
 }
 
 impl std::error::Error for DetectionOff {}
+
+fn detection(scheduler: &Scheduler) -> Result<(), DetectionOff> {
+    if scheduler.on_deadlock() == OnDeadlock::Ignore {
+        return Err(DetectionOff("the runtime was told to ignore deadlocks".into()));
+    }
+    census::doubt().map_err(|doubt| DetectionOff(doubt.to_string()))
+}
+
+/// [`Runtime::deadlock_detection`] for the runtime of the task that calls, else for the global one.
+///
+/// # Errors
+/// As there; and if the global runtime can't be started.
+pub fn deadlock_detection() -> Result<(), DetectionOff> {
+    match scheduler() {
+        Ok(scheduler) => detection(scheduler),
+        Err(error) => Err(DetectionOff(format!("there is no runtime: {error}"))),
+    }
+}
 
 /// The global runtime, started by the first who asks.
 fn global() -> io::Result<&'static Runtime> {
