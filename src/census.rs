@@ -34,6 +34,8 @@
 //!   a fault, threads are only trusted that are in waits of this crate, which are counted for that.
 //! * **Another process**, over a socket, a pipe, a descriptor: somebody waits for that in a system call that isn't a futex's,
 //!   or in a poller, which the scheduler knows of. Over shared memory: its futexes are not trusted.
+//!   (A process that shares all of this one's memory without being its thread is beyond this. A `vfork` makes one, but the
+//!   thread that called it waits for it in that call.)
 //! * **The kernel**: timers end a sleep, send a signal, or are read from a descriptor, for all of which see above. Rings of
 //!   `io_uring` are waited for in a system call of their own, or by a descriptor. (A ring can be told to wake a futex by itself
 //!   after some time. No waker is made of that as far as we know; for one that is, this would be wrong.)
