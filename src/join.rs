@@ -11,10 +11,11 @@
 //!
 //! `park` and `unpark` wait here too: the token is under the same lock.
 
+use crate::awaited::Awaited;
 use crate::control::{Header, Outcome, Schedule, State, TaskId, TaskRef, Vtable, blocks};
 use crate::current;
 use crate::interrupt::Cancelled;
-use crate::lock::Lock;
+use crate::lock::{Guard, Lock};
 use crate::park::{Reason, wait_in};
 use crate::stack::Class;
 use crate::wait::{FutureParker, Node, WaitQueue, Waiter, quietly};
@@ -24,7 +25,7 @@ use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::mem;
-use std::panic::{self, AssertUnwindSafe};
+use std::panic::{self, AssertUnwindSafe, Location};
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -162,6 +163,7 @@ pub(crate) unsafe fn new_task<F: FnOnce() -> T, T>(
     host: NonNull<dyn Schedule>,
     stack_class: Class,
     name: Option<Arc<str>>,
+    spawned_at: &'static Location<'static>,
     observer: Option<Arc<dyn Observer>>,
 ) -> (NonNull<Header>, JoinHandle<T>) {
     // SAFETY: a context lives while this thread doesn't clear it.
@@ -170,7 +172,7 @@ pub(crate) unsafe fn new_task<F: FnOnce() -> T, T>(
     let cell = Cell {
         joint: Joint {
             // SAFETY: the caller's.
-            header: unsafe { Header::new(&Cell::<F, T>::VTABLE, host, stack_class, name, 2) },
+            header: unsafe { Header::new(&Cell::<F, T>::VTABLE, host, stack_class, name, spawned_at, 2) },
             meeting: Lock::new(Meeting {
                 finished: false,
                 detached: false,
@@ -260,23 +262,52 @@ impl<T> JoinHandle<T> {
     /// cancelled ask `payload.is::<Cancelled>()` first.
     ///
     /// # Panics
-    /// If the handle was polled as a future until it was ready: then it has given the result out.
+    /// If the handle was polled as a future until it was ready: then it has given the result out. Outside of tasks: with the
+    /// report of a [deadlock](crate::runtime::OnDeadlock), if the task could never have ended.
+    #[track_caller]
     pub fn join(mut self) -> std::thread::Result<T> {
         // There is one joiner: a wait left over from a poll would be woken in place of this one.
         self.withdraw();
         assert!(!self.taken, "a task is joined whose handle was polled until it was ready: its result has been taken");
-        self.wait();
+        if let Some(report) = self.wait(Reason::Join) {
+            panic!("{report}");
+        }
         self.take_result()
     }
 
-    /// Waits for the end, and leaves the result where it is.
-    pub(crate) fn wait(&self) {
+    /// Waits for the end, and leaves the result where it is. Returns the report if it was a deadlock that brought it about;
+    /// that is looked for if the wait is one for a root task, or one outside of tasks.
+    pub(crate) fn wait(&self, reason: Reason) -> Option<Arc<str>> {
         let joint = joint(&self.task);
         let meeting = joint.meeting.lock();
         if meeting.finished {
-            return;
+            return None;
         }
-        match wait_in(Reason::Join, None, &joint.meeting, meeting, |meeting| &mut meeting.joiner, ()).0 {
+        if reason == Reason::Run || current::task().is_none() {
+            drop(meeting);
+            return self.wait_watched(reason);
+        }
+        self.wait_for_end(meeting, reason);
+        None
+    }
+
+    #[cold]
+    fn wait_watched(&self, reason: Reason) -> Option<Arc<str>> {
+        let awaited = Awaited::begin(self.task.clone());
+        let meeting = joint(&self.task).meeting.lock();
+        if meeting.finished {
+            return None;
+        }
+        // SAFETY: it is unfinished as long as we hold the lock.
+        unsafe { self.task.host() }.someone_waits();
+        self.wait_for_end(meeting, reason);
+        awaited.end()
+    }
+
+    #[inline]
+    fn wait_for_end(&self, meeting: Guard<'_, Meeting>, reason: Reason) {
+        let joint = joint(&self.task);
+        match wait_in(reason, None, &joint.meeting, meeting, |meeting| &mut meeting.joiner, ()).0 {
             Outcome::Cancelled => crate::interrupt::unwind(),
             _ => debug_assert!(joint.meeting.lock().finished),
         }

@@ -158,6 +158,11 @@
 //! With `panic = "abort"` a panic is the program's end, as ever, and so is a cancellation that meets a wait, since it has
 //! to unwind. See [`cancel`](cancel#where-panics-abort) for what to use there.
 //!
+//! # Deadlocks
+//! When every task waits, and nothing in the process is left that could wake one, [`run`] panics: the message says what
+//! each task waits for, for how long, and where it was spawned. It is never a false alarm. See
+//! [`runtime::OnDeadlock`].
+//!
 //! # What a task may not assume
 //! A task may go on, after a wait, on another kernel thread than before, and other tasks ran on the old one meanwhile. What
 //! belongs to a kernel thread must therefore not be held across a wait, though the compiler doesn't object:
@@ -179,9 +184,11 @@
 mod arch;
 #[allow(unsafe_code)]
 mod asymmetric;
+mod awaited;
 #[allow(unsafe_code)]
 mod blocking;
 pub mod cancel;
+mod census;
 pub mod chan;
 #[allow(unsafe_code)]
 mod control;

@@ -162,6 +162,11 @@ impl Netpoll {
         self.sources.load(Ordering::Relaxed) != 0
     }
 
+    /// Whether anybody waits for any socket. Looks at all of them.
+    pub(crate) fn has_waiter(&self) -> bool {
+        self.table.lock().values().any(|source| source.has_waiter())
+    }
+
     /// Nobody will poll any more: takes no new sources, and sends every waiter to register elsewhere.
     pub(crate) fn close(&self) {
         let sources = {

@@ -5,6 +5,8 @@
 //! `join.rs`.) The caller says why it waits, until when, and publishes its waiter; everything else is here.
 
 use crate::blocking;
+use crate::census::Waiting;
+use crate::control::clock;
 use crate::control::{Context, Header, Leave, Outcome, ThreadParker, TimerEntry};
 use crate::current;
 use crate::interrupt;
@@ -20,6 +22,7 @@ use std::time::{Duration, Instant};
 #[repr(u8)]
 pub(crate) enum Reason {
     Park = 1,
+    Run,
     Sleep,
     Join,
     Send,
@@ -38,6 +41,62 @@ pub(crate) enum Reason {
     Read,
     Write,
     Resolve,
+}
+
+impl Reason {
+    const ALL: [Reason; Reason::Resolve as usize] = [
+        Reason::Park,
+        Reason::Run,
+        Reason::Sleep,
+        Reason::Join,
+        Reason::Send,
+        Reason::Receive,
+        Reason::Select,
+        Reason::Mutex,
+        Reason::RwLockRead,
+        Reason::RwLockWrite,
+        Reason::Condvar,
+        Reason::Once,
+        Reason::Barrier,
+        Reason::WaitGroup,
+        Reason::Semaphore,
+        Reason::Scope,
+        Reason::Future,
+        Reason::Read,
+        Reason::Write,
+        Reason::Resolve,
+    ];
+
+    /// What a task's `reason` stands for; `None` if it doesn't wait.
+    pub(crate) fn from_byte(byte: u8) -> Option<Reason> {
+        Reason::ALL.into_iter().find(|&reason| reason as u8 == byte)
+    }
+
+    /// For a report, after the words "waits to".
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Reason::Park => "be unparked",
+            Reason::Run => "see a root task's end, in `run`",
+            Reason::Sleep => "have slept",
+            Reason::Join => "join a task",
+            Reason::Send => "send to a channel",
+            Reason::Receive => "receive from a channel",
+            Reason::Select => "do one of the operations of a `select!`",
+            Reason::Mutex => "lock a mutex",
+            Reason::RwLockRead => "lock an `RwLock` for reading",
+            Reason::RwLockWrite => "lock an `RwLock` for writing",
+            Reason::Condvar => "be notified by a condition variable",
+            Reason::Once => "see an initialisation's end",
+            Reason::Barrier => "see the others at a barrier",
+            Reason::WaitGroup => "see a wait group done",
+            Reason::Semaphore => "get a semaphore's permit",
+            Reason::Scope => "see the end of a scope's tasks",
+            Reason::Future => "be woken by a future",
+            Reason::Read => "read from a socket",
+            Reason::Write => "write to a socket",
+            Reason::Resolve => "have a host name resolved",
+        }
+    }
 }
 
 /// The waiter found while publishing that it need not wait.
@@ -133,6 +192,7 @@ fn park_task(
         return header.state.withdraw(epoch).map_or_else(Ok, |()| Err(Withdrawn));
     }
     header.reason.store(reason as u8, Ordering::Relaxed);
+    header.since.store(clock::coarse(), Ordering::Relaxed);
     match deadline {
         // SAFETY: this is a task of `host`, on its own stack, and its wait is armed.
         None => unsafe { host.suspend(context, Leave::Park) },
@@ -169,6 +229,8 @@ fn park_thread(
     if !publish(Waiter::thread(parker, epoch)) {
         return parker.state.withdraw(epoch).map_or_else(Ok, |()| Err(Withdrawn));
     }
+    // A worker's thread is no thread that only waits: its task is in the middle of something.
+    let _waiting = (deadline.is_none() && current::context().is_null()).then(Waiting::begin);
     blocking::blocking(|| {
         loop {
             if let Some(outcome) = parker.state.outcome() {

@@ -24,7 +24,8 @@ pub(crate) use loom::cell::UnsafeCell as TrackedCell;
 
 /// For a counter or a list in a `static`, which loom's types can't be: its model would not be reset between executions.
 pub(crate) use std::sync::atomic::{
-    AtomicBool as StaticAtomicBool, AtomicPtr as StaticAtomicPtr, AtomicU64 as StaticAtomicU64,
+    AtomicBool as StaticAtomicBool, AtomicPtr as StaticAtomicPtr, AtomicU8 as StaticAtomicU8,
+    AtomicU64 as StaticAtomicU64,
 };
 
 /// Tells the processor (or loom) that the caller spins.

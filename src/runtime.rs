@@ -1,18 +1,19 @@
 //! Runtimes: the global one, and one's own.
 
 use crate::asymmetric;
+use crate::census;
 use crate::current;
 use crate::join::{self, JoinHandle, Observer};
 use crate::netpoll::Netpoll;
 use crate::overflow;
-use crate::park;
-pub use crate::scheduler::Shortage;
+use crate::park::{self, Reason};
+pub use crate::scheduler::{OnDeadlock, Shortage};
 use crate::scheduler::{OnShortage, Scheduler};
 use crate::stack;
 use std::fmt;
 use std::io;
 use std::mem;
-use std::panic;
+use std::panic::{self, Location};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -44,14 +45,15 @@ pub struct Builder {
     name: String,
     seed: Option<u64>,
     on_shortage: Option<OnShortage>,
+    on_deadlock: OnDeadlock,
 }
 
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Builder { workers, max_threads, stack_size, name, seed, on_shortage: _ } = self;
+        let Builder { workers, max_threads, stack_size, name, seed, on_shortage: _, on_deadlock } = self;
         let mut debug = f.debug_struct("Builder");
         debug.field("workers", workers).field("max_threads", max_threads).field("stack_size", stack_size);
-        debug.field("name", name).field("seed", seed).finish_non_exhaustive()
+        debug.field("name", name).field("seed", seed).field("on_deadlock", on_deadlock).finish_non_exhaustive()
     }
 }
 
@@ -71,6 +73,7 @@ impl Builder {
             name: "throng".into(),
             seed: None,
             on_shortage: None,
+            on_deadlock: OnDeadlock::Panic,
         }
     }
 
@@ -125,6 +128,12 @@ impl Builder {
         self
     }
 
+    /// What is done when all tasks wait for one another; by default [`OnDeadlock::Panic`].
+    pub fn on_deadlock(mut self, what: OnDeadlock) -> Builder {
+        self.on_deadlock = what;
+        self
+    }
+
     /// Starts the runtime.
     ///
     /// # Errors
@@ -156,9 +165,9 @@ impl Builder {
         asymmetric::prepare();
         overflow::install();
         let seed = self.seed.unwrap_or_else(crate::rng::shared);
-        Ok(Runtime {
-            scheduler: Some(Scheduler::start(workers, max_threads, class, &self.name, seed, self.on_shortage)?),
-        })
+        let scheduler = Scheduler::start(workers, max_threads, class, &self.name, seed, self.on_shortage)?;
+        scheduler.set_on_deadlock(self.on_deadlock);
+        Ok(Runtime { scheduler: Some(scheduler) })
     }
 }
 
@@ -193,7 +202,8 @@ impl Runtime {
     /// Inside one of this runtime's own tasks `f` is just called.
     ///
     /// # Panics
-    /// With what `f` panics with; if there is no room for a task.
+    /// With what `f` panics with; if there is no room for a task; in a [deadlock](OnDeadlock).
+    #[track_caller]
     pub fn run<F, T>(&self, f: F) -> T
     where
         F: FnOnce() -> T + Send,
@@ -268,6 +278,34 @@ impl Runtime {
         self.shut_down(Some(timeout))
     }
 
+    /// Whether a deadlock among this runtime's tasks would be noticed if it came about at this moment; if not, why.
+    ///
+    /// See [`OnDeadlock`] for what is needed for that.
+    ///
+    /// # Errors
+    /// [`DetectionOff`], which says why as its text.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use throng::runtime::Runtime;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let runtime = Runtime::builder().workers(1).build()?;
+    /// // This thread might send to a channel, once it has slept.
+    /// let sleeper = std::thread::spawn(|| std::thread::sleep(Duration::from_millis(100)));
+    /// if let Err(reason) = runtime.deadlock_detection() {
+    ///     // 1 kernel thread that is not the runtime's could still wake a task: ..
+    ///     println!("{reason}");
+    /// }
+    /// # sleeper.join().unwrap();
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn deadlock_detection(&self) -> Result<(), DetectionOff> {
+        detection(self.scheduler())
+    }
+
     fn shut_down(&mut self, timeout: Option<Duration>) -> bool {
         let Some(scheduler) = self.scheduler.take() else { return true };
         scheduler.stop();
@@ -303,6 +341,36 @@ impl Drop for Runtime {
 impl fmt::Debug for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Runtime").finish_non_exhaustive()
+    }
+}
+
+/// Why deadlocks aren't noticed at the moment; see [`Runtime::deadlock_detection`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DetectionOff(String);
+
+impl fmt::Display for DetectionOff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for DetectionOff {}
+
+fn detection(scheduler: &Scheduler) -> Result<(), DetectionOff> {
+    if scheduler.on_deadlock() == OnDeadlock::Ignore {
+        return Err(DetectionOff("the runtime was told to ignore deadlocks".into()));
+    }
+    census::doubt().map_err(|doubt| DetectionOff(doubt.to_string()))
+}
+
+/// [`Runtime::deadlock_detection`] for the runtime of the task that calls, else for the global one.
+///
+/// # Errors
+/// As there; and if the global runtime can't be started.
+pub fn deadlock_detection() -> Result<(), DetectionOff> {
+    match scheduler() {
+        Ok(scheduler) => detection(scheduler),
+        Err(error) => Err(DetectionOff(format!("there is no runtime: {error}"))),
     }
 }
 
@@ -387,6 +455,7 @@ pub(crate) fn no_room(error: &io::Error) -> ! {
 
 /// # Safety
 /// `f` and its result stay valid for as long as the task may use them.
+#[track_caller]
 pub(crate) unsafe fn spawn_unchecked<F, T>(scheduler: &Scheduler, settings: Settings, f: F) -> io::Result<JoinHandle<T>>
 where
     F: FnOnce() -> T + Send,
@@ -398,14 +467,17 @@ where
     };
     scheduler.admit(class)?;
     // SAFETY: a scheduler outlives its unfinished tasks; the rest is the caller's.
-    let (task, handle) =
-        unsafe { join::new_task(f, scheduler.as_host(), class, settings.name.map(Into::into), settings.observer) };
+    let (task, handle) = unsafe {
+        let (host, name) = (scheduler.as_host(), settings.name.map(Into::into));
+        join::new_task(f, host, class, name, Location::caller(), settings.observer)
+    };
     scheduler.launch(task);
     Ok(handle)
 }
 
 /// # Safety
 /// As for `spawn_unchecked`.
+#[track_caller]
 pub(crate) unsafe fn spawn_here<F, T>(settings: Settings, f: F) -> io::Result<JoinHandle<T>>
 where
     F: FnOnce() -> T + Send,
@@ -415,6 +487,7 @@ where
     unsafe { spawn_unchecked(scheduler()?, settings, f) }
 }
 
+#[track_caller]
 fn run_on<F, T>(scheduler: &Scheduler, f: F) -> T
 where
     F: FnOnce() -> T + Send,
@@ -429,7 +502,9 @@ where
         Ok(handle) => handle,
         Err(error) => no_room(&error),
     };
-    crate::interrupt::shielded(|| handle.wait());
+    if let Some(report) = crate::interrupt::shielded(|| handle.wait(Reason::Run)) {
+        panic!("{report}");
+    }
     match handle.join() {
         Ok(value) => value,
         Err(payload) => panic::resume_unwind(payload),
@@ -441,7 +516,8 @@ where
 /// Inside a task, of whatever runtime, `f` is just called.
 ///
 /// # Panics
-/// With what `f` panics with; if the global runtime can't be started, or there is no room for a task.
+/// With what `f` panics with; if the global runtime can't be started, or there is no room for a task; in a
+/// [deadlock](crate::runtime::OnDeadlock).
 ///
 /// # Examples
 /// ```
@@ -451,6 +527,7 @@ where
 /// });
 /// assert_eq!(total, [5, 7]);
 /// ```
+#[track_caller]
 pub fn run<F, T>(f: F) -> T
 where
     F: FnOnce() -> T + Send,

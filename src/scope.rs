@@ -238,6 +238,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         }
     }
 
+    #[track_caller]
     pub(crate) fn start<F, T>(&'scope self, settings: Settings, f: F) -> io::Result<ScopedJoinHandle<'scope, T>>
     where
         F: FnOnce() -> T + Send + 'scope,
@@ -263,6 +264,10 @@ impl<T> ScopedJoinHandle<'_, T> {
     ///
     /// # Errors
     /// As [`JoinHandle::join`].
+    ///
+    /// # Panics
+    /// Outside of tasks: as [`JoinHandle::join`], in a deadlock.
+    #[track_caller]
     pub fn join(self) -> std::thread::Result<T> {
         self.handle.join()
     }

@@ -113,6 +113,7 @@ impl Builder {
     ///   size.
     /// * [`OutOfMemory`](io::ErrorKind::OutOfMemory) or what else the system says when there is no room for the task's
     ///   stack, or the global runtime can't be started.
+    #[track_caller]
     pub fn spawn<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
     where
         F: FnOnce() -> T + Send + 'static,

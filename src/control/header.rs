@@ -17,6 +17,7 @@ use crate::stack::Class;
 use std::cell::Cell;
 use std::fmt;
 use std::num::NonZeroU64;
+use std::panic::Location;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -65,6 +66,8 @@ pub(crate) struct Header {
     pub(crate) reason: AtomicU8,
     /// The class of stack it runs on; accounted for when it was spawned.
     pub(crate) stack_class: Class,
+    /// When the present wait began, by the coarse clock. As `reason`.
+    pub(crate) since: AtomicU32,
     pub(crate) scopes: Scopes,
     pub(crate) fiber: Cell<Option<NonNull<Fiber>>>,
     /// Which of the host's lists it is in, counted from 1; 0 is none. For whoever runs the task.
@@ -76,6 +79,7 @@ pub(crate) struct Header {
     /// Given out when first asked for: 0 until then.
     id: StaticAtomicU64,
     name: Option<Arc<str>>,
+    spawned_at: &'static Location<'static>,
 }
 
 // SAFETY: the atomics are; the cells have one owner at a time (see the head of this file), and the task changes
@@ -94,12 +98,14 @@ impl Header {
         host: NonNull<dyn Schedule>,
         stack_class: Class,
         name: Option<Arc<str>>,
+        spawned_at: &'static Location<'static>,
         refs: u32,
     ) -> Header {
         Header {
             state: State::new(),
             refs: AtomicU32::new(refs),
             reason: AtomicU8::new(0),
+            since: AtomicU32::new(0),
             scopes: Scopes::new(),
             stack_class,
             fiber: Cell::new(None),
@@ -109,6 +115,7 @@ impl Header {
             host,
             id: StaticAtomicU64::new(0),
             name,
+            spawned_at,
         }
     }
 
@@ -142,6 +149,15 @@ impl Header {
 
     pub(crate) fn name(&self) -> Option<&str> {
         self.name.as_deref()
+    }
+
+    pub(crate) fn spawned_at(&self) -> &'static Location<'static> {
+        self.spawned_at
+    }
+
+    /// Whether that is what runs this task.
+    pub(crate) fn is_hosted_by(&self, host: NonNull<dyn Schedule>) -> bool {
+        self.host.cast::<()>() == host.cast()
     }
 
     pub(crate) fn id(&self) -> TaskId {

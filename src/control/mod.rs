@@ -2,6 +2,7 @@
 
 pub(crate) mod blocks;
 mod chunk;
+pub(crate) mod clock;
 mod header;
 mod participant;
 mod schedule;

@@ -83,6 +83,9 @@ pub(crate) unsafe trait Schedule: Sync {
     /// Takes the entry out, whether it has fired or not. After that nobody touches it.
     fn disarm_timer(&self, entry: &TimerEntry);
 
+    /// Someone begins to wait for a task's end who isn't a task of this host. Called under a lock of a few instructions.
+    fn someone_waits(&self);
+
     /// The time, which a simulator may invent.
     fn now(&self) -> Instant;
 }

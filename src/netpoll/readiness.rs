@@ -77,6 +77,11 @@ impl Readiness {
         park::wait_in(reason, deadline, &self.waiters, guard, |queue| queue, ()).0
     }
 
+    /// Whether anybody waits.
+    pub(super) fn has_waiter(&self) -> bool {
+        self.waiters.lock().has_waiter()
+    }
+
     /// Counts an event, and appends everybody who waits to `woken`.
     pub(super) fn event(&self, distrust: bool, woken: &mut Vec<Wakeup>) {
         // Both before the lock; see `wait`. Release: pairs with the Acquire of `look`.

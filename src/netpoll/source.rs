@@ -194,6 +194,11 @@ impl Shared {
         }
     }
 
+    /// Whether anybody waits for either direction.
+    pub(super) fn has_waiter(&self) -> bool {
+        self.read.has_waiter() || self.write.has_waiter()
+    }
+
     /// The netpoll is closed: whoever waits starts over.
     pub(super) fn forget(&self, woken: &mut Vec<Wakeup>) {
         // Release: pairs with the Acquire of `wait`; the tick comes after.

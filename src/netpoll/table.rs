@@ -65,6 +65,13 @@ impl<T> Table<T> {
         }
     }
 
+    pub(super) fn values(&self) -> impl Iterator<Item = &T> {
+        self.places.iter().filter_map(|place| match &place.tenant {
+            Tenant::Taken(value) => Some(value),
+            Tenant::Free { .. } => None,
+        })
+    }
+
     pub(super) fn remove(&mut self, token: Token) -> Option<T> {
         self.get(token)?;
         let (index, generation) = parts(token);

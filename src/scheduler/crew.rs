@@ -464,7 +464,7 @@ impl Worker {
                 return Orders::End;
             }
             drop(roster);
-            seat.sleep.park(Some(until));
+            self.member.rest(|| seat.sleep.park(Some(until)));
         }
     }
 }

@@ -3,6 +3,7 @@
 //! * `worker.rs`: what one worker does: the loop at the base of every stack, the hand-over from task to task.
 //! * `search.rs`: where a worker without work looks for some, and how it sleeps.
 //! * `crew.rs`, `monitor.rs`: what happens when a task blocks its worker or doesn't end: another one steps in.
+//! * `deadlock.rs`, `report.rs`: what is done, and said, when nobody can ever wake a task again.
 //! * `slot.rs`, `idle.rs`, `sleep.rs`, `registry.rs`: the next slot, who sleeps and searches, how one sleeps, and the
 //!   list of tasks that wait.
 //!
@@ -20,9 +21,11 @@
 //! set before the walk took that lock.
 
 mod crew;
+mod deadlock;
 mod idle;
 mod monitor;
 mod registry;
+mod report;
 mod search;
 mod shortage;
 mod sleep;
@@ -41,6 +44,7 @@ use crate::stack::{self, Class};
 use crate::wait::{WaitQueue, Wakeup};
 use crew::{Crew, Seat, Short};
 use crossbeam_deque::Injector;
+pub use deadlock::OnDeadlock;
 use idle::{Choice, Idle};
 use monitor::Monitor;
 use parking_lot::Mutex;
@@ -95,6 +99,8 @@ pub(crate) struct Scheduler {
     spawned_outside: AtomicU64,
     exits: Lock<Exits>,
     seed: u64,
+    /// An index of `OnDeadlock::ALL`.
+    on_deadlock: AtomicU8,
 }
 
 impl Scheduler {
@@ -127,7 +133,9 @@ impl Scheduler {
             spawned_outside: AtomicU64::new(0),
             exits: Lock::new(Exits { left: 0, waiting: WaitQueue::new() }),
             seed,
+            on_deadlock: AtomicU8::new(OnDeadlock::Panic as u8),
         });
+        scheduler.enlist();
         scheduler.idle.set_quota(workers);
         let started = match scheduler.call_in(workers) {
             Ok(()) => scheduler.start_monitor(name),
@@ -269,6 +277,12 @@ impl Scheduler {
     pub(crate) fn stop(&self) {
         // Release: see the head of this file. Once abandoned it stays so.
         let _ = self.phase.compare_exchange(RUNNING, STOPPING, Ordering::Release, Ordering::Relaxed);
+        self.cancel_all();
+        self.wake_all();
+    }
+
+    /// Cancels every task that has waited.
+    fn cancel_all(&self) {
         // See `Header::cancel`, which this does for all of them with one fence.
         // SAFETY: a registered task is alive.
         self.registry.for_each(|task| unsafe { task.as_ref() }.mark_cancelled());
@@ -283,7 +297,6 @@ impl Scheduler {
         for task in parked {
             self.make_runnable(task);
         }
-        self.wake_all();
     }
 
     /// Waits for the workers' end. `false` if the deadline came first.
@@ -354,6 +367,7 @@ impl Scheduler {
         if last {
             // Who waits for a socket in a task of another runtime, or in a plain thread, is to wait elsewhere.
             self.netpoll.close();
+            self.monitor.call();
         }
         wakeups.into_iter().for_each(Wakeup::fire);
     }
@@ -398,6 +412,11 @@ unsafe impl Schedule for Scheduler {
 
     fn disarm_timer(&self, entry: &TimerEntry) {
         self.crew.seat(entry.heap.get()).timers.disarm(entry);
+    }
+
+    fn someone_waits(&self) {
+        // If all sleep already, nobody would look whether that is for ever.
+        self.monitor.note_up(false);
     }
 
     fn now(&self) -> Instant {

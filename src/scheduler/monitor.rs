@@ -29,6 +29,7 @@
 //!
 //! # Besides
 //! * It fires the timers of seats that are off duty, and of those that don't move.
+//! * When all have slept for a while it asks whether that may be for ever; see `deadlock.rs`.
 //! * If somebody is up and doesn't move while others sleep and none of them naps, it gets one up, which looks into the
 //!   queues and the slots, at the timers and the poller (see `search.rs`).
 //!
@@ -41,6 +42,8 @@ use super::Scheduler;
 use super::crew::{AWAY, BRIEFLY_AWAY, ON, SPARE, STUCK, Seat, Short};
 use super::idle::Choice;
 use super::thread_state::ThreadState;
+use crate::census::Member;
+use crate::control::clock;
 use crate::primitive::{AtomicBool, AtomicU8, Ordering, fence, thread};
 use crate::wait::Wakeup;
 use std::sync::{Arc, OnceLock};
@@ -97,7 +100,7 @@ impl Monitor {
         }
     }
 
-    /// A worker has got up, and the counts say so.
+    /// A worker has got up, and the counts say so. (Or somebody waits for a task, see `deadlock.rs`.)
     #[inline]
     pub(super) fn note_up(&self, all_are_up: bool) {
         // SeqCst: the counts were changed before, so either this sees that it is asleep, or it saw the change.
@@ -143,6 +146,7 @@ pub(super) fn main(scheduler: Arc<Scheduler>) {
         let called = watch.sleep();
         watch.look(called);
     }
+    drop(watch);
     scheduler.exited();
 }
 
@@ -183,6 +187,7 @@ enum Verdict {
 
 struct Watch<'a> {
     scheduler: &'a Scheduler,
+    member: Member,
     records: Vec<Record>,
     interval: Duration,
     /// When the looks were begun anew, when somebody was last found blocked, and since when all sleep.
@@ -198,6 +203,7 @@ impl<'a> Watch<'a> {
     fn new(scheduler: &'a Scheduler) -> Watch<'a> {
         Watch {
             scheduler,
+            member: Member::enter_as_helper(),
             records: Vec::new(),
             interval: FIRST_LOOK,
             begun: Instant::now(),
@@ -226,12 +232,14 @@ impl<'a> Watch<'a> {
         // SeqCst: pairs with the load of `note_up`.
         monitor.state.store(state, Ordering::SeqCst);
         fence(Ordering::SeqCst);
-        let called = if state == ASLEEP && scheduler.idle.all_sleep() {
-            monitor.sleep(state, timer)
+        let look = if state == ASLEEP && scheduler.idle.all_sleep() {
+            // They have slept for some time: maybe for ever.
+            let slept = self.quiet_since.map_or(Duration::ZERO, |since| now - since);
+            scheduler.look_for_deadlock(slept).map(|again| now + again)
         } else {
-            let look = now + self.interval;
-            monitor.sleep(state, Some(timer.map_or(look, |timer| timer.min(look))))
+            Some(now + self.interval)
         };
+        let called = self.member.rest(|| monitor.sleep(state, timer.into_iter().chain(look).min()));
         if state != WATCHING && monitor.state.swap(WATCHING, Ordering::Relaxed) == WATCHING {
             self.begin_anew();
         }
@@ -247,6 +255,7 @@ impl<'a> Watch<'a> {
     fn look(&mut self, called: bool) {
         let scheduler = self.scheduler;
         let now = Instant::now();
+        clock::tick(now);
         let mut relieved = 0;
         let mut unmoved = 0;
         let mut suspects = Vec::new();

@@ -41,7 +41,7 @@
 use super::ABANDONED;
 use super::crew::{ON, Orders, Seat};
 use super::worker::Worker;
-use crate::control::{Header, blocks};
+use crate::control::{Header, blocks, clock};
 use crate::primitive::{AtomicU32, Ordering, spin_loop};
 use crate::stack;
 use std::cell::Cell;
@@ -155,6 +155,7 @@ impl Worker {
     fn look_everywhere(&self, searching: &mut bool) -> Option<NonNull<Header>> {
         let mut woken = self.woken.take();
         let now = Instant::now();
+        clock::tick(now);
         self.seat().timers.expire(now, &mut woken);
         self.fire(woken);
         if let Some(task) = self.quick_next().or_else(|| self.take_injected()) {
@@ -256,10 +257,10 @@ impl Worker {
             let nap = self.nap();
             let deadline = self.deadline(nap).into_iter().chain(self.trim()).min();
             self.note_run();
-            match scheduler.netpoll().try_driver() {
+            self.member.rest(|| match scheduler.netpoll().try_driver() {
                 Some(mut driver) => self.seat().sleep.poll(&mut driver, deadline, &mut woken),
                 None => self.seat().sleep.park(deadline),
-            }
+            });
             if let Some((_, kind)) = nap {
                 scheduler.naps.fetch_sub(kind, Ordering::Relaxed);
                 self.look_after_timers(&mut woken);

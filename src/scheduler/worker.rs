@@ -30,6 +30,7 @@ use super::idle::Choice;
 use super::search::{Nap, naps_shortly};
 use super::thread_state;
 use super::{ABANDONED, RUNNING, Runnable, Scheduler};
+use crate::census::Member;
 use crate::control::blocks::Blocks;
 use crate::control::{Context, Header, Leave, Outcome, Section};
 use crate::current;
@@ -86,6 +87,7 @@ pub(super) struct Worker {
     stacks: RefCell<Vec<Stack>>,
     credits: Cell<usize>,
     pub(super) nap: Nap,
+    pub(super) member: Member,
     /// Reused for what the poller and the timers wake.
     pub(super) woken: Cell<Vec<Wakeup>>,
     home: Fiber,
@@ -126,6 +128,7 @@ pub(super) fn main(scheduler: Arc<Scheduler>, index: usize) {
         stacks: RefCell::new(Vec::with_capacity(STACKS + STACK_BATCH)),
         credits: Cell::new(0),
         nap: Nap::new(),
+        member: Member::enter(),
         woken: Cell::new(Vec::new()),
         home: Fiber::of_thread(),
         seat,

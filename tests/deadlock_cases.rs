@@ -1,0 +1,485 @@
+//! Deadlocks, and what only looks like one. Each case runs in a process of its own, which is this program itself: a test
+//! harness has threads, and the runtime can't know that none of them will wake a task.
+
+use std::future::poll_fn;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::task::Poll;
+use std::time::Duration;
+use throng::cancel::shield;
+use throng::chan::{Receiver, bounded, unbounded};
+use throng::net::UnixStream;
+use throng::runtime::{OnDeadlock, Runtime};
+use throng::sync::WaitGroup;
+use throng::task;
+
+/// Long enough for a deadlock to be noticed where there was one.
+const WHILE: Duration = Duration::from_millis(100);
+
+const CASE: &str = "THRONG_DEADLOCK";
+
+/// How a case ends.
+enum End {
+    /// By itself, and it has checked what there is to check.
+    Returns,
+    /// Not at all; this stands in what it writes to standard error.
+    Hangs(&'static str),
+}
+
+const CASES: &[(&str, End, fn())] = &[
+    ("two locks in two orders", End::Returns, two_locks_in_two_orders),
+    ("everybody receives", End::Returns, everybody_receives),
+    ("equal tasks are one entry", End::Returns, equal_tasks_are_one_entry),
+    ("many kinds of tasks", End::Returns, many_kinds_of_tasks),
+    ("a scope", End::Returns, a_scope),
+    ("again and again", End::Returns, again_and_again),
+    ("a service survives", End::Returns, a_service_survives),
+    ("a runtime in a runtime", End::Returns, a_runtime_in_a_runtime),
+    ("several wait", End::Returns, several_wait),
+    ("a join on a plain thread", End::Returns, a_join_on_a_plain_thread),
+    ("threads that wait for threads", End::Returns, threads_that_wait_for_threads),
+    ("a thread that was in the way", End::Returns, a_thread_that_was_in_the_way),
+    ("a shield", End::Hangs("they can't be unwound"), a_shield),
+    ("report only", End::Hangs("waits to be unparked"), report_only),
+    ("ignored", End::Returns, ignored),
+    ("a timer", End::Returns, a_timer),
+    ("a timer of another runtime", End::Returns, a_timer_of_another_runtime),
+    ("a socket", End::Returns, a_socket),
+    ("a socket of another runtime", End::Returns, a_socket_of_another_runtime),
+    ("a socket of a plain thread", End::Returns, a_socket_of_a_plain_thread),
+    ("a thread that sleeps", End::Returns, a_thread_that_sleeps),
+    ("a thread that waits for a time", End::Returns, a_thread_that_waits_for_a_time),
+    ("a thread that reads", End::Returns, a_thread_that_reads),
+    ("a waker in a thread", End::Returns, a_waker_in_a_thread),
+    ("a signal handler", End::Returns, a_signal_handler),
+    ("pauses", End::Returns, pauses),
+];
+
+fn main() {
+    if let Ok(case) = std::env::var(CASE) {
+        let (_, _, case) = CASES.iter().find(|(name, ..)| *name == case).expect("a case");
+        return case();
+    }
+    let filter: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    if std::env::args().any(|arg| arg == "--list") {
+        return;
+    }
+    for (name, end, _) in
+        CASES.iter().filter(|(name, ..)| filter.is_empty() || filter.iter().any(|f| name.contains(&**f)))
+    {
+        println!("case: {name}");
+        check(name, end);
+    }
+}
+
+fn check(name: &str, end: &End) {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .env(CASE, name)
+        .env("RUST_BACKTRACE", "0")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stderr = child.stderr.take().unwrap();
+    let mut text = Vec::new();
+    match end {
+        End::Returns => {
+            stderr.read_to_end(&mut text).unwrap();
+            assert!(child.wait().unwrap().success(), "{name}:\n{}", String::from_utf8_lossy(&text));
+        }
+        End::Hangs(mark) => {
+            let mut buffer = [0; 1024];
+            while !String::from_utf8_lossy(&text).contains(mark) {
+                let n = stderr.read(&mut buffer).unwrap();
+                assert!(n > 0, "{name} has ended:\n{}", String::from_utf8_lossy(&text));
+                text.extend(&buffer[..n]);
+            }
+            assert!(child.try_wait().unwrap().is_none());
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+}
+
+fn runtime(what: OnDeadlock) -> Runtime {
+    Runtime::builder().workers(2).on_deadlock(what).build().unwrap()
+}
+
+/// The report that comes out.
+fn report<T>(f: impl FnOnce() -> T) -> String {
+    match catch_unwind(AssertUnwindSafe(f)) {
+        Ok(_) => panic!("that was a deadlock"),
+        Err(payload) => *payload.downcast::<String>().expect("a message"),
+    }
+}
+
+fn hang() {
+    task::park();
+}
+
+fn two_locks_in_two_orders() {
+    let report = report(|| {
+        throng::run(|| {
+            let locks = Arc::new([(); 2].map(throng::sync::Mutex::new));
+            let met = Arc::new(throng::sync::Barrier::new(2));
+            let tasks = ["AB", "BA"].map(|name| {
+                let (locks, met) = (Arc::clone(&locks), Arc::clone(&met));
+                let lock_both = move || {
+                    let (first, second) = if name == "AB" { (0, 1) } else { (1, 0) };
+                    let _first = locks[first].lock();
+                    met.wait();
+                    let _second = locks[second].lock();
+                };
+                task::Builder::new().name(name).spawn(lock_both).unwrap()
+            });
+            tasks.map(|task| task.join().unwrap())
+        })
+    });
+    for words in ["deadlock: 3 tasks wait", "`AB` waits to lock a mutex", "`BA`", "join a task", file!(), "spawned at"]
+    {
+        assert!(report.contains(words), "{report}");
+    }
+}
+
+fn everybody_receives() {
+    let report = report(|| {
+        throng::run(|| {
+            throng::scope(|s| {
+                let (mut senders, receivers): (Vec<_>, Vec<_>) = (0..10).map(|_| unbounded::<u8>()).unzip();
+                senders.rotate_left(1);
+                for (sender, receiver) in senders.into_iter().zip(receivers) {
+                    s.spawn(move || receiver.iter().for_each(|value| sender.send(value).unwrap()));
+                }
+            });
+        })
+    });
+    assert!(report.contains("10 tasks like this") && report.contains("receive from a channel"), "{report}");
+}
+
+fn equal_tasks_are_one_entry() {
+    let report = report(|| {
+        throng::run(|| {
+            let group = WaitGroup::new();
+            for _ in 0..998 {
+                let group = group.clone();
+                throng::spawn(move || group.wait());
+            }
+            hang();
+        })
+    });
+    assert!(report.contains("deadlock: 999 tasks wait") && report.contains("998 tasks like this"), "{report}");
+    assert_eq!(report.lines().count(), 4, "{report}");
+}
+
+fn many_kinds_of_tasks() {
+    let report = report(|| {
+        throng::run(|| {
+            for name in 0..99 {
+                task::Builder::new().name(name.to_string()).spawn(hang).unwrap();
+            }
+            hang();
+        })
+    });
+    assert!(
+        report.contains("deadlock: 100 tasks wait") && report.ends_with("50 more tasks, of 50 other kinds"),
+        "{report}"
+    );
+}
+
+/// The root task can't be unwound before the others are.
+fn a_scope() {
+    let mut ended = 0;
+    let report = report(|| {
+        throng::run(|| {
+            throng::scope(|s| {
+                s.spawn(|| {
+                    let _guard = Ended(&mut ended);
+                    hang();
+                });
+            });
+        })
+    });
+    assert!(report.contains("see the end of a scope's tasks"), "{report}");
+    assert_eq!(ended, 1);
+}
+
+struct Ended<'a>(&'a mut usize);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        *self.0 += 1;
+    }
+}
+
+fn again_and_again() {
+    let runtime = runtime(OnDeadlock::Panic);
+    for round in 1..=5 {
+        let report = report(|| runtime.run(|| throng::spawn(hang).join().unwrap()));
+        // Those of the rounds before are still there, but for the root tasks.
+        assert!(report.starts_with(&format!("deadlock: {} tasks", round + 1)), "{report}");
+        assert_eq!(runtime.run(|| throng::spawn(|| 6 * 7).join().unwrap()), 42);
+    }
+}
+
+fn a_service_survives() {
+    let (questions, service) = unbounded::<(u32, throng::chan::Sender<u32>)>();
+    throng::spawn(move || service.iter().for_each(|(number, reply)| reply.send(number + 1).unwrap()));
+    let ask = || {
+        let (reply, answer) = bounded(1);
+        questions.send((1, reply)).unwrap();
+        answer.recv().unwrap()
+    };
+    assert_eq!(throng::run(ask), 2);
+    report(|| throng::run(hang));
+    assert_eq!(throng::run(ask), 2);
+}
+
+fn a_runtime_in_a_runtime() {
+    let (outer, inner) = (runtime(OnDeadlock::Panic), runtime(OnDeadlock::Panic));
+    let caught =
+        outer.run(|| report(|| inner.run(|| task::Builder::new().name("in").spawn(hang).unwrap().join().unwrap())));
+    assert!(caught.contains("`in` waits to be unparked"), "{caught}");
+    // And through both.
+    let caught = report(|| outer.run(|| inner.run(hang)));
+    assert!(caught.contains("waits to be unparked"), "{caught}");
+}
+
+fn several_wait() {
+    let runtime = runtime(OnDeadlock::Panic);
+    let caught = std::thread::scope(|s| {
+        let waits: Vec<_> = (0..4).map(|_| s.spawn(|| report(|| runtime.run(hang)))).collect();
+        waits.into_iter().map(|wait| wait.join().unwrap()).collect::<Vec<_>>()
+    });
+    assert!(caught.iter().all(|report| report.contains("4 tasks")), "{caught:?}");
+}
+
+fn a_join_on_a_plain_thread() {
+    let report = report(|| throng::spawn(hang).join());
+    assert!(report.contains("deadlock: 1 task waits"), "{report}");
+}
+
+/// In locks and joins of `std`.
+fn threads_that_wait_for_threads() {
+    let (lock, signal): &(Mutex<()>, Condvar) = Box::leak(Box::default());
+    std::thread::spawn(|| drop(signal.wait(lock.lock().unwrap())));
+    let report = std::thread::spawn(|| report(|| throng::run(hang))).join().unwrap();
+    assert!(report.contains("deadlock: 1 task waits"), "{report}");
+}
+
+fn a_thread_that_was_in_the_way() {
+    let runtime = runtime(OnDeadlock::Panic);
+    // Its own threads are known to it once they have begun.
+    while runtime.deadlock_detection().is_err() {
+        std::thread::yield_now();
+    }
+    let sleeper = std::thread::Builder::new().name("sleeper".into()).spawn(|| std::thread::sleep(WHILE)).unwrap();
+    let reason = runtime.deadlock_detection().expect_err("a thread that might send").to_string();
+    assert!(reason.contains("1 kernel thread that is not the runtime's could still wake a task"), "{reason}");
+    report(|| runtime.run(hang));
+    sleeper.join().unwrap();
+}
+
+fn a_shield() {
+    throng::run(|| shield(hang));
+}
+
+fn report_only() {
+    runtime(OnDeadlock::Report).run(hang);
+}
+
+fn ignored() {
+    let runtime = runtime(OnDeadlock::Ignore);
+    assert!(runtime.deadlock_detection().unwrap_err().to_string().contains("ignore"));
+    let (pipe, _writer) = shell("sleep 0.2");
+    let root = Arc::new(Mutex::new(None));
+    let waker = Arc::clone(&root);
+    // In a wait that isn't a plain thread's sleep for a time: but for the setting it would be in the way all the same.
+    std::thread::spawn(move || {
+        let mut pipe = pipe;
+        let _ = pipe.read(&mut [0; 1]);
+        let root: task::Task = waker.lock().unwrap().take().unwrap();
+        root.unpark();
+    });
+    runtime.run(|| {
+        *root.lock().unwrap() = Some(task::current());
+        hang();
+    });
+}
+
+fn a_timer() {
+    throng::run(|| {
+        let (sender, receiver) = bounded(1);
+        throng::spawn(move || {
+            task::sleep(WHILE);
+            sender.send(()).unwrap();
+        });
+        receiver.recv().unwrap();
+        throng::chan::after(WHILE).recv().unwrap();
+        let (_sender, never) = bounded::<()>(1);
+        assert!(never.recv_timeout(WHILE).is_err());
+    });
+}
+
+fn a_timer_of_another_runtime() {
+    let (outer, inner) = (runtime(OnDeadlock::Panic), runtime(OnDeadlock::Panic));
+    outer.run(|| inner.run(|| task::sleep(WHILE)));
+    let (sender, receiver) = bounded(1);
+    inner.spawn(move || {
+        task::sleep(WHILE);
+        sender.send(()).unwrap();
+    });
+    outer.run(|| receiver.recv().unwrap());
+}
+
+/// A socket that another process writes to: no thread of this one has anything to do with it.
+fn shell(command: &str) -> (std::os::unix::net::UnixStream, std::process::Child) {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    let child = Command::new("sh").arg("-c").arg(command).stdout(OwnedFd::from(theirs)).spawn().unwrap();
+    (ours, child)
+}
+
+fn line_of(mut socket: impl Read) {
+    let mut line = [0; 6];
+    socket.read_exact(&mut line).unwrap();
+    assert_eq!(&line, b"hello\n");
+}
+
+const HELLO: &str = "sleep 0.2; echo hello";
+
+fn socket() -> UnixStream {
+    UnixStream::try_from(shell(HELLO).0).unwrap()
+}
+
+fn a_socket() {
+    throng::run(|| line_of(socket()));
+    // One that nobody waits for is not in the way.
+    let (idle, mut other) = UnixStream::pair().unwrap();
+    report(|| {
+        throng::run(|| {
+            let _ = throng::time::timeout(Duration::from_millis(1), || (&idle).read(&mut [0; 1]));
+            hang();
+        });
+    });
+    other.write_all(b"x").unwrap();
+}
+
+fn a_socket_of_another_runtime() {
+    let (first, second) = (runtime(OnDeadlock::Panic), runtime(OnDeadlock::Panic));
+    let (sender, receiver) = bounded(1);
+    second.spawn(move || {
+        line_of(socket());
+        sender.send(()).unwrap();
+    });
+    first.run(|| receiver.recv().unwrap());
+}
+
+fn a_socket_of_a_plain_thread() {
+    let (sender, receiver) = bounded(1);
+    std::thread::spawn(move || {
+        line_of(socket());
+        sender.send(()).unwrap();
+    });
+    throng::run(|| receiver.recv().unwrap());
+}
+
+fn received(thread: impl FnOnce() + Send + 'static) {
+    let (sender, receiver): (_, Receiver<()>) = bounded(1);
+    std::thread::spawn(move || {
+        thread();
+        sender.send(()).unwrap();
+    });
+    throng::run(|| receiver.recv().unwrap());
+}
+
+fn a_thread_that_sleeps() {
+    received(|| std::thread::sleep(2 * WHILE));
+}
+
+fn a_thread_that_waits_for_a_time() {
+    received(|| {
+        let never = Condvar::new();
+        let lock = Mutex::new(());
+        drop(never.wait_timeout(lock.lock().unwrap(), 2 * WHILE).unwrap());
+    });
+}
+
+fn a_thread_that_reads() {
+    received(|| line_of(shell(HELLO).0));
+}
+
+fn a_waker_in_a_thread() {
+    let mut polls = 0;
+    throng::run(|| {
+        throng::future::block_on(poll_fn(|cx| {
+            polls += 1;
+            if polls > 1 {
+                return Poll::Ready(());
+            }
+            let waker = cx.waker().clone();
+            std::thread::spawn(move || {
+                std::thread::sleep(2 * WHILE);
+                waker.wake();
+            });
+            Poll::Pending
+        }));
+    });
+}
+
+/// A handler can't do anything with a task, but it can post a semaphore for which a thread waits.
+#[allow(unsafe_code)]
+fn a_signal_handler() {
+    struct Semaphore(std::cell::UnsafeCell<libc::sem_t>);
+    // SAFETY: that is what a semaphore is for.
+    unsafe impl Sync for Semaphore {}
+    // SAFETY: zeroed memory is a valid value of the type.
+    static POSTED: Semaphore = Semaphore(std::cell::UnsafeCell::new(unsafe { std::mem::zeroed() }));
+    extern "C" fn post(_: libc::c_int) {
+        // SAFETY: it is initialised, and this may be called in a handler.
+        unsafe { libc::sem_post(POSTED.0.get()) };
+    }
+    // SAFETY: the semaphore is initialised before it is used; the handler does what a handler may.
+    unsafe {
+        libc::sem_init(POSTED.0.get(), 0, 0);
+        libc::signal(libc::SIGUSR1, post as extern "C" fn(libc::c_int) as libc::sighandler_t);
+    }
+    let _killer = shell(&format!("sleep 0.2; kill -USR1 {}", std::process::id()));
+    received(|| {
+        // SAFETY: it is initialised.
+        while unsafe { libc::sem_wait(POSTED.0.get()) } < 0 {}
+    });
+}
+
+/// Tasks and threads that all wait now and then, until one of them, which has slept or waited for a socket, goes on.
+fn pauses() {
+    let (there, back): (Vec<_>, Vec<_>) = (0..4).map(|_| unbounded::<u32>()).unzip();
+    let (sum, sums) = unbounded();
+    for (index, receiver) in back.into_iter().enumerate() {
+        let next = there[(index + 1) % 4].clone();
+        let sum = sum.clone();
+        let pass = move || {
+            for value in receiver {
+                if value % 16 == 0 {
+                    match index {
+                        0 => task::sleep(Duration::from_millis(12)),
+                        1 => std::thread::sleep(Duration::from_millis(12)),
+                        _ => {}
+                    }
+                }
+                if value == 0 || next.send(value - 1).is_err() {
+                    return sum.send(()).unwrap();
+                }
+            }
+        };
+        if index % 2 == 0 {
+            throng::spawn(pass);
+        } else {
+            std::thread::spawn(pass);
+        }
+    }
+    throng::run(|| {
+        there[0].send(800).unwrap();
+        sums.recv().unwrap();
+    });
+}
