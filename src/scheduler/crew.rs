@@ -37,6 +37,8 @@
 //! # The races, and why they can't happen
 //! * **A worker is called stuck as it goes to sleep.** It is on the list of sleepers then, and off duty. The monitor finds
 //!   it asleep and puts it on duty again; if it is woken before that, it sees its duty itself.
+//! * **One that is stuck takes a turn**, and would put the task that it leaves into its queue, where nobody looks for it. It
+//!   asks for its duty first, at every turn.
 //! * **Work lies in the queue of one that is called stuck**, and the others go to sleep, as nobody is up whom they should
 //!   look after. Whoever relieves it of its duty notifies afterwards, and a worker's last look before it sleeps covers those
 //!   that are stuck. As for work that is published (see `idle.rs`), one of the two sees the other.

@@ -235,7 +235,7 @@ pub(super) unsafe fn suspend(w: &Worker, how: Leave) {
             w.quick_next()
         }
         // One that should report goes to the loop, which does.
-        Leave::Yield if w.turn.get().is_multiple_of(TIMER_TURNS) && w.should_report() => None,
+        Leave::Yield if w.is_called(w.turn.get()) => None,
         Leave::Yield => match w.next_for_yield() {
             // A task that never parks is in no registry, so nothing else tells it.
             None => return w.mark_if_stopping(header),
@@ -362,14 +362,14 @@ impl Worker {
     pub(super) fn quick_next(&self) -> Option<NonNull<Header>> {
         let seat = self.seat();
         let turn = self.count_turn();
-        if turn.is_multiple_of(TIMER_TURNS) {
-            if self.should_report() {
-                // The loop is where it reports.
-                return None;
-            }
-            if let Some(task) = self.look_around(turn) {
-                return Some(task);
-            }
+        if self.is_called(turn) {
+            // The loop is where it reports.
+            return None;
+        }
+        if turn.is_multiple_of(TIMER_TURNS)
+            && let Some(task) = self.look_around(turn)
+        {
+            return Some(task);
         }
         let hand_offs = self.hand_offs.get();
         if hand_offs < HAND_OFFS
@@ -388,6 +388,12 @@ impl Worker {
             return Some(task);
         }
         seat.slot.take()
+    }
+
+    /// Whether it should go to the loop and report. What it would put into its queue while it is stuck, nobody would know of.
+    #[inline]
+    fn is_called(&self, turn: u32) -> bool {
+        self.seat().duty() != ON || turn.is_multiple_of(TIMER_TURNS) && self.should_report()
     }
 
     #[inline]
