@@ -94,39 +94,43 @@
 //! | [`runtime`] | settings of the global runtime; runtimes of one's own | |
 //!
 //! A program moves over from the model by changing its `use` lines: [`task`] stands for [`std::thread`], with [`spawn`] and
-//! all else that is at the root. Each module says at its head what differs. Tasks and kernel threads mix at will: either end of a channel, either side of a lock or a socket may be a task or a plain
-//! [`std::thread`]. A [`JoinHandle`] is also a [`Future`], for code on an async executor, and [`future::block_on`] is the
-//! way back.
+//! all else that is at the root. Each module says at its head what differs. Tasks and kernel threads mix at will: either end
+//! of a channel, either side of a lock or a socket may be a task or a plain [`std::thread`]. A [`JoinHandle`] is also a
+//! [`Future`], for code on an async executor, and [`future::block_on`] is the way back.
 //!
 //! # Workers
 //! A worker is a kernel thread that runs tasks: by default there are as many as [`std::thread::available_parallelism`]
-//! says, and [`build_global`](runtime::Builder::build_global) can say otherwise. Each has a queue; one that has nothing to do takes from the others, and sleeps in the kernel when there is
-//! nothing to take. Tasks are switched where they wait and nowhere else, so between two waits a task has its worker for
-//! itself.
+//! says, which knows of CPU quotas; [`build_global`](runtime::Builder::build_global) can say otherwise, and
+//! [`set_workers`](runtime::Runtime::set_workers) changes it. Each has a queue; one that has nothing to do takes from the
+//! others, and sleeps in the kernel when there is nothing to take. Tasks are switched where they wait and nowhere else, so
+//! between two waits a task has its worker for itself.
 //!
-//! That is its duty, too: a task that computes for long, or waits in the kernel behind Throng's back (a lock of `std`
-//! that is held elsewhere, a pipe, a slow file system, [`std::thread::sleep`]) keeps its worker, and when all workers are
-//! kept like this, everyone else waits. Call [`task::yield_now`] in long computations, use this crate's locks, channels
-//! and sockets to wait, and give what must block to a kernel thread, whose result a channel or a socket brings back:
+//! # Tasks that block or compute
+//! A task that computes for long, or waits in the kernel behind Throng's back (for a lock of `std` that is held elsewhere, a
+//! pipe, a slow file system, in [`std::thread::sleep`]) keeps its kernel thread, but holds nobody else up: a monitor
+//! sees it, and another thread takes the worker's place. A thread that is asleep in the kernel is replaced after a fraction
+//! of a millisecond, or a few where nothing blocked for long; one that runs on, after 10 ms. When the task comes back
+//! there is a worker too many, and one retires.
+//!
+//! Nothing has to be done for that. But [`blocking`] says beforehand that something blocks, and then it costs no time; the
+//! files of [`fs`] do so by themselves:
 //!
 //! ```
-//! use throng::chan::bounded;
-//!
-//! let content = throng::run(|| {
-//!     let (sender, content) = bounded(1);
-//!     std::thread::spawn(move || sender.send(std::fs::read_to_string("/etc/hostname")));
-//!     content.recv().unwrap()
-//! });
-//! # drop(content);
+//! let content = throng::run(|| throng::fs::read_to_string("/etc/hostname"));
+//! let status = throng::run(|| throng::blocking(|| std::process::Command::new("true").status()));
+//! # drop((content, status));
 //! ```
+//!
+//! At most [`max_threads`](runtime::Builder::max_threads) threads are started for this, 512 if you don't say otherwise.
+//! Beyond that tasks wait, and [a hook](runtime::Builder::on_shortage) says so once.
 //!
 //! # Stacks
 //! A task's stack is address space, of which only the pages that were touched take memory. By default it has 256 KiB, and
 //! 1 MiB in debug builds, whose frames are several times as large. That is plenty for ordinary code. Ask for more for deep
 //! recursion or large arrays, for one task by [`task::Builder::stack_size`], for all of a runtime by
 //! [`runtime::Builder::stack_size`]; for less there is hardly a reason, as it saves no memory, only page tables, and no
-//! task gets less than 64 KiB, which leaves room for a panic with a backtrace. A task
-//! gets its stack when it first runs, and one that ends gives it to the next, so short tasks share a few that are hot.
+//! task gets less than 64 KiB, which leaves room for a panic with a backtrace. A task gets its stack when it first runs, and
+//! one that ends gives it to the next, so short tasks share a few that are hot.
 //!
 //! Below each stack lies a guard, a page that can't be touched. A task that overflows its stack is reported, with its id
 //! and name, the size of its stack, how to get a larger one, and, if `RUST_BACKTRACE` is set, a backtrace in which
