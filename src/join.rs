@@ -152,9 +152,11 @@ impl<F: FnOnce() -> T, T> Cell<F, T> {
 
 /// Runs what nobody waits for; a panic in there has been reported by the panic hook, and has nowhere else to go.
 fn quietly(f: impl FnOnce()) {
-    if let Err(panic) = panic::catch_unwind(AssertUnwindSafe(f)) {
-        // The payload's own destructor may panic too.
-        mem::forget(panic);
+    if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(f))
+        // The payload's own destructor may panic too; that panic's payload is one too many.
+        && let Err(another) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload)))
+    {
+        mem::forget(another);
     }
 }
 
@@ -259,9 +261,9 @@ impl<T> Unpin for JoinHandle<T> {}
 impl<T> JoinHandle<T> {
     /// Waits for the task to end, and returns its result, or the payload of its panic.
     ///
-    /// A task that its runtime gave up never ends: where
-    /// [`Runtime::shutdown_timeout`](crate::runtime::Runtime::shutdown_timeout) returned `false`, a join of a task that had
-    /// not ended by then waits for ever.
+    /// That takes as long as the task does, also where [`Runtime::shutdown_timeout`] didn't wait for it any longer.
+    ///
+    /// [`Runtime::shutdown_timeout`]: crate::runtime::Runtime::shutdown_timeout
     ///
     /// # Errors
     /// The payload the task panicked with; a [`Cancelled`](crate::cancel::Cancelled) if it was cancelled.

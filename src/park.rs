@@ -39,6 +39,60 @@ pub(crate) enum Reason {
     Resolve,
 }
 
+impl Reason {
+    const ALL: [Reason; 19] = [
+        Reason::Park,
+        Reason::Sleep,
+        Reason::Join,
+        Reason::Send,
+        Reason::Receive,
+        Reason::Select,
+        Reason::Mutex,
+        Reason::RwLockRead,
+        Reason::RwLockWrite,
+        Reason::Condvar,
+        Reason::Once,
+        Reason::Barrier,
+        Reason::WaitGroup,
+        Reason::Semaphore,
+        Reason::Scope,
+        Reason::Future,
+        Reason::Read,
+        Reason::Write,
+        Reason::Resolve,
+    ];
+
+    /// What a task's `reason` stands for; `None` if it doesn't wait.
+    pub(crate) fn from_byte(byte: u8) -> Option<Reason> {
+        Reason::ALL.into_iter().find(|&reason| reason as u8 == byte)
+    }
+
+    /// For a report, after the words "waits to".
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Reason::Park => "be unparked",
+            Reason::Sleep => "have slept",
+            Reason::Join => "join a task",
+            Reason::Send => "send to a channel",
+            Reason::Receive => "receive from a channel",
+            Reason::Select => "do one of the operations of a `select!`",
+            Reason::Mutex => "lock a mutex",
+            Reason::RwLockRead => "lock an `RwLock` for reading",
+            Reason::RwLockWrite => "lock an `RwLock` for writing",
+            Reason::Condvar => "be notified by a condition variable",
+            Reason::Once => "see an initialisation's end",
+            Reason::Barrier => "see the others at a barrier",
+            Reason::WaitGroup => "see a wait group done",
+            Reason::Semaphore => "get a semaphore's permit",
+            Reason::Scope => "see the end of a scope's tasks",
+            Reason::Future => "be woken by a future",
+            Reason::Read => "read from a socket",
+            Reason::Write => "write to a socket",
+            Reason::Resolve => "have a host name resolved",
+        }
+    }
+}
+
 /// The waiter found while publishing that it need not wait.
 #[derive(Debug)]
 pub(crate) struct Withdrawn;

@@ -215,6 +215,11 @@ impl State {
         word == epoch.0 | PARKED || word == epoch.0 | WAITING
     }
 
+    /// Whether the owner waits, and has left its stack. A hint, likewise.
+    pub(crate) fn is_parked(&self) -> bool {
+        self.word.load(Ordering::Relaxed) & PHASE == PARKED
+    }
+
     /// How the owner's wait ended, if it has.
     #[inline]
     pub(crate) fn outcome(&self) -> Option<Outcome> {

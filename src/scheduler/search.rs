@@ -39,7 +39,7 @@
 //! worker up to watch. (The first long run is not foreseen; it ends, or the queue's own wake-ups get somebody up.)
 
 use super::worker::Worker;
-use super::{ABANDONED, RUNNING, Shared};
+use super::{RUNNING, Shared};
 use crate::control::{Header, blocks};
 use crate::primitive::{AtomicU32, Ordering, spin_loop};
 use crate::stack;
@@ -120,10 +120,6 @@ impl Worker {
     fn find_task(&self) -> Option<NonNull<Header>> {
         let mut searching = false;
         loop {
-            if self.scheduler.phase() == ABANDONED {
-                self.stop_searching(searching);
-                return None;
-            }
             if let Some(task) = self.look_everywhere(&mut searching) {
                 self.nap.length.set(NAP);
                 if searching && self.scheduler.idle.end_search() {
@@ -328,8 +324,7 @@ impl Worker {
     /// put it there has woken somebody, or somebody naps, or this one is going to.
     fn has_to_stay_up(&self) -> bool {
         let scheduler = &*self.scheduler;
-        scheduler.phase() == ABANDONED
-            || !scheduler.injector.is_empty()
+        !scheduler.injector.is_empty()
             || !self.shared().stealer.is_empty()
             || !self.shared().slot.peek().is_null()
             || (scheduler.phase() != RUNNING && !scheduler.unfinished())

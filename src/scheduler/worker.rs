@@ -26,9 +26,9 @@
 //! read if there are timers, and every [`POLL_TURNS`] the poller is asked if there are sockets.
 
 use super::search::{Nap, naps_shortly};
-use super::{ABANDONED, RUNNING, Runnable, Scheduler, Shared};
+use super::{RUNNING, Runnable, Scheduler, Shared};
 use crate::control::blocks::Blocks;
-use crate::control::{Context, Header, Leave, Outcome};
+use crate::control::{Context, Header, Leave, Outcome, Running};
 use crate::current;
 use crate::fiber::Fiber;
 use crate::netpoll::Wait;
@@ -100,7 +100,7 @@ pub(super) fn main(scheduler: Arc<Scheduler>, index: usize, queue: Deque<Runnabl
     let worker = Worker {
         context: Context {
             host: Arc::as_ptr(&scheduler).cast(),
-            task: Cell::new(None),
+            task: Running::nothing(),
             blocks: Blocks::new(),
             rng: Rng::new(scheduler.seed.wrapping_add(index as u64)),
         },
@@ -125,10 +125,13 @@ pub(super) fn main(scheduler: Arc<Scheduler>, index: usize, queue: Deque<Runnabl
     let _ = worker.shared().stealer.steal();
     // SAFETY: the worker outlives its thread's use of it, which ends below.
     unsafe { current::set_context(&raw const worker.context) };
+    // SAFETY: likewise; it is taken out below.
+    unsafe { worker.scheduler.lookers.enter(&worker.context) };
     let fiber = worker.fresh_fiber(worker.scheduler.default_class);
     // SAFETY: the home fiber is the running one; the other is fresh. It jumps back here when the scheduler stops.
     unsafe { Fiber::switch(NonNull::from(&worker.home), fiber) };
     worker.settle();
+    worker.scheduler.lookers.leave(&worker.context);
     // SAFETY: null needs nothing.
     unsafe { current::set_context(std::ptr::null()) };
     worker.close();
@@ -465,6 +468,7 @@ impl Worker {
         // SAFETY: it is alive until the release, and ours.
         unsafe {
             self.scheduler.registry.leave(task);
+            self.scheduler.lookers.let_pass(&self.scheduler.phase);
             Header::release(task);
         }
         if class == self.scheduler.default_class {
@@ -548,10 +552,6 @@ impl Worker {
         let class = self.scheduler.default_class;
         stack::give(class, &mut self.stacks.borrow_mut(), 0);
         stack::release(class, self.credits.get() + STACKS_KEPT);
-        if self.scheduler.phase() == ABANDONED {
-            // Somebody may still wake a task that was left, so the scheduler has to stay.
-            std::mem::forget(Arc::clone(&self.scheduler));
-        }
         self.scheduler.exited();
     }
 }
