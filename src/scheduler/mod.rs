@@ -166,7 +166,9 @@ impl Scheduler {
                 stack::release(self.default_class, worker::STACKS_KEPT);
                 Err(io::Error::new(
                     error.kind(),
-                    format!("can't start worker thread {index}: {error}; ask for fewer workers, or raise `ulimit -u`"),
+                    format!(
+                        "can't start worker thread {index}: {error}; ask for fewer workers, or raise `ulimit -u` or `-v`"
+                    ),
                 ))
             }
         }
