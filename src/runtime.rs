@@ -1,4 +1,19 @@
 //! Runtimes: the global one, and one's own.
+//!
+//! # When the system has no more
+//! Whoever asks is told, by an error that says which limit to raise; nobody else notices, and once there is room again
+//! the same call succeeds.
+//!
+//! | what has run out | who is told |
+//! |---|---|
+//! | threads (`ulimit -u`) | [`Builder::build`]; the first use of the global runtime; the look-up of a host's name |
+//! | file descriptors (`ulimit -n`) | likewise; whatever opens a socket; `accept`, which leaves the connection in its queue |
+//! | address space (`ulimit -v`), mappings (`vm.max_map_count`) | [`Builder::build`]; [`task::Builder::spawn`] |
+//!
+//! What can't return an error panics with it: [`spawn`], [`run`] and [`Runtime::spawn`]. Memory itself is as everywhere in
+//! Rust: where the allocator has none, the process is aborted.
+//!
+//! [`task::Builder::spawn`]: crate::task::Builder::spawn
 
 use crate::asymmetric;
 use crate::current;

@@ -122,7 +122,7 @@ fn start_and_drop(round: usize, sockets: bool) {
         waiters.start_sockets();
     }
     // Sometimes they have all begun, and most wait; sometimes the end comes in between.
-    if round % 4 != 0 {
+    if !round.is_multiple_of(4) {
         until(|| waiters.begun.load(SeqCst) == waiters.started);
     }
     let Waiters { runtime, dropped, started, .. } = waiters;
