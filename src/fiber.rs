@@ -14,7 +14,8 @@
 //! it would abort.
 //!
 //! Sanitizers keep a shadow of the stack they believe to be on, and must be told of each switch. That is what
-//! `shadow` is for: empty in a normal build, and two calls a switch under `--cfg throng_asan` or `--cfg throng_tsan`.
+//! `shadow` is for: empty in a normal build, and two calls a switch under `--cfg throng_asan` or `--cfg throng_tsan`. The
+//! search for leaks must be told which stacks hold pointers, too.
 
 use crate::arch::{self, StackPointer};
 use crate::stack::Stack;
@@ -215,8 +216,12 @@ mod shadow {
     unsafe extern "C" {
         fn __sanitizer_start_switch_fiber(save: *mut *mut c_void, bottom: *const c_void, size: usize);
         fn __sanitizer_finish_switch_fiber(saved: *mut c_void, bottom: *mut *const c_void, size: *mut usize);
+        fn __lsan_register_root_region(bottom: *const c_void, size: usize);
+        fn __lsan_unregister_root_region(bottom: *const c_void, size: usize);
     }
 
+    /// While it lives, what its stack points to is no leak: LeakSanitizer itself looks only at the stacks that threads are
+    /// on at the end.
     pub(super) struct Shadow {
         bottom: *const c_void,
         size: usize,
@@ -224,6 +229,12 @@ mod shadow {
     }
 
     impl Shadow {
+        fn new(bottom: *const c_void, size: usize) -> Shadow {
+            // SAFETY: readable memory, which stays mapped until the shadow is dropped.
+            unsafe { __lsan_register_root_region(bottom, size) };
+            Shadow { bottom, size, fake: Cell::new(ptr::null_mut()) }
+        }
+
         pub(super) fn of_thread() -> Shadow {
             // SAFETY: plain out-parameters; the attribute object is initialised by the first call and destroyed by the last.
             unsafe {
@@ -232,17 +243,13 @@ mod shadow {
                 let (mut bottom, mut size) = (ptr::null_mut(), 0);
                 libc::pthread_attr_getstack(&attributes, &mut bottom, &mut size);
                 libc::pthread_attr_destroy(&mut attributes);
-                Shadow { bottom, size, fake: Cell::new(ptr::null_mut()) }
+                Shadow::new(bottom, size)
             }
         }
 
         pub(super) fn of_stack(stack: &Stack) -> Shadow {
             let (bottom, top) = (stack.bottom(), stack.top());
-            Shadow {
-                bottom: bottom.cast_const().cast(),
-                size: top as usize - bottom as usize,
-                fake: Cell::new(ptr::null_mut()),
-            }
+            Shadow::new(bottom.cast_const().cast(), top as usize - bottom as usize)
         }
 
         #[inline(always)]
@@ -264,5 +271,12 @@ mod shadow {
         }
 
         pub(super) fn end(&mut self) {}
+    }
+
+    impl Drop for Shadow {
+        fn drop(&mut self) {
+            // SAFETY: registered by `new`.
+            unsafe { __lsan_unregister_root_region(self.bottom, self.size) };
+        }
     }
 }

@@ -252,9 +252,9 @@ impl<T> Unpin for JoinHandle<T> {}
 impl<T> JoinHandle<T> {
     /// Waits for the task to end, and returns its result, or the payload of its panic.
     ///
-    /// A task that its runtime gave up never ends: where
-    /// [`Runtime::shutdown_timeout`](crate::runtime::Runtime::shutdown_timeout) returned `false`, a join of a task that had
-    /// not ended by then waits for ever.
+    /// That takes as long as the task does, also where [`Runtime::shutdown_timeout`] didn't wait for it any longer.
+    ///
+    /// [`Runtime::shutdown_timeout`]: crate::runtime::Runtime::shutdown_timeout
     ///
     /// # Errors
     /// The payload the task panicked with; a [`Cancelled`](crate::cancel::Cancelled) if it was cancelled. To `unwrap` either

@@ -124,7 +124,12 @@ pub(crate) enum Wait {
 }
 
 impl Netpoll {
+    /// Fails where there are no descriptors for it: it takes four.
     pub(crate) fn new() -> io::Result<Arc<Netpoll>> {
+        Netpoll::open().map_err(explain)
+    }
+
+    fn open() -> io::Result<Arc<Netpoll>> {
         let poll = Poll::new()?;
         let registry = poll.registry().try_clone()?;
         let waker = Waker::new(&registry, WAKER)?;
@@ -223,14 +228,15 @@ fn closed() -> io::Error {
     io::Error::other("the runtime that would wait for this socket has shut down")
 }
 
-/// The one error of `epoll_ctl` that its text doesn't explain.
+/// The errors whose texts don't tell what to do.
 fn explain(error: io::Error) -> io::Error {
-    match error.raw_os_error() {
-        Some(libc::ENOSPC) => {
-            io::Error::new(error.kind(), "too many watched sockets: the limit is fs.epoll.max_user_watches")
-        }
-        _ => error,
-    }
+    let text = match error.raw_os_error() {
+        Some(libc::ENOSPC) => "too many watched sockets: the limit is fs.epoll.max_user_watches".to_owned(),
+        Some(libc::EMFILE) => format!("can't make a poller: {error}; raise `ulimit -n`, or close some files"),
+        Some(libc::ENFILE) => format!("can't make a poller: {error}; raise fs.file-max, or close some files"),
+        _ => return error,
+    };
+    io::Error::new(error.kind(), text)
 }
 
 impl std::fmt::Debug for Netpoll {

@@ -1,4 +1,19 @@
 //! Runtimes: the global one, and one's own.
+//!
+//! # When the system has no more
+//! Whoever asks is told, by an error that says which limit to raise; nobody else notices, and once there is room again
+//! the same call succeeds.
+//!
+//! | what has run out | who is told |
+//! |---|---|
+//! | threads (`ulimit -u`) | [`Builder::build`]; the first use of the global runtime; the look-up of a host's name |
+//! | file descriptors (`ulimit -n`) | likewise; whatever opens a socket; `accept`, which leaves the connection in its queue |
+//! | address space (`ulimit -v`), mappings (`vm.max_map_count`) | [`Builder::build`]; [`task::Builder::spawn`] |
+//!
+//! What can't return an error panics with it: [`spawn`], [`run`] and [`Runtime::spawn`]. Memory itself is as everywhere in
+//! Rust: where the allocator has none, the process is aborted.
+//!
+//! [`task::Builder::spawn`]: crate::task::Builder::spawn
 
 use crate::asymmetric;
 use crate::census;
@@ -7,12 +22,11 @@ use crate::join::{self, JoinHandle, Observer};
 use crate::netpoll::Netpoll;
 use crate::overflow;
 use crate::park::{self, Reason};
-pub use crate::scheduler::{OnDeadlock, Shortage};
+pub use crate::scheduler::{OnDeadlock, Shortage, Unfinished, UnfinishedTask};
 use crate::scheduler::{OnShortage, Scheduler};
 use crate::stack;
 use std::fmt;
 use std::io;
-use std::mem;
 use std::panic::{self, Location};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -176,6 +190,7 @@ impl Builder {
 /// Dropping it cancels its tasks: one that waits unwinds from its wait, running its destructors, one that runs does so
 /// from its next wait, and one that has not begun is dropped. The drop waits until all have ended, so a task that never
 /// waits and never ends keeps it waiting; [`shutdown_timeout`](Runtime::shutdown_timeout) doesn't wait longer than told.
+/// Then the runtime's kernel threads have ended, and its memory is free.
 ///
 /// The global runtime starts at the first [`run`] or [`spawn`], or by [`Builder::build_global`], and is never dropped.
 pub struct Runtime {
@@ -268,13 +283,48 @@ impl Runtime {
         unsafe { spawn_unchecked(self.scheduler(), settings, f) }
     }
 
-    /// Cancels all tasks, as dropping does, and waits for their end no longer than `timeout`. Returns whether all have
-    /// ended. If not, those that are left are never resumed once they wait, and keep their memory: who joins one of them
-    /// waits for ever.
+    /// Cancels all tasks, as dropping does, and waits for their end no longer than `timeout`.
+    ///
+    /// What has not ended by then is left to itself. A task that still runs goes on, and unwinds when it next waits; its
+    /// handle can be joined. When the last of them has ended, the runtime's kernel threads end and its memory is freed, as
+    /// if it had been dropped; until then they are kept. At the end of the process nobody waits for them.
+    ///
+    /// # Errors
+    /// [`Unfinished`], which names the tasks that are left, and says what each of them does.
     ///
     /// # Panics
     /// As dropping does: when it is called by one of the runtime's own tasks.
-    pub fn shutdown_timeout(mut self, timeout: Duration) -> bool {
+    ///
+    /// # Examples
+    /// ```
+    /// use std::sync::mpsc;
+    /// use std::time::Duration;
+    /// use throng::runtime::Runtime;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let runtime = Runtime::builder().workers(1).build()?;
+    /// let (send, receive) = mpsc::channel::<()>();
+    /// let (tell, told) = mpsc::channel();
+    /// let handle = runtime.run(|| {
+    ///     throng::task::Builder::new().name("stubborn").spawn(move || {
+    ///         tell.send(()).unwrap();
+    ///         // Not one of Throng's channels: this blocks the kernel thread, and can't be cancelled.
+    ///         receive.recv()
+    ///     })
+    /// })?;
+    /// told.recv().unwrap();
+    ///
+    /// let unfinished = runtime.shutdown_timeout(Duration::from_millis(10)).unwrap_err();
+    /// assert_eq!(unfinished.count(), 1);
+    /// // 1 of the runtime's tasks did not end in time: task 1 `stubborn` runs
+    /// println!("{unfinished}");
+    ///
+    /// drop(send);
+    /// assert!(handle.join().unwrap().is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn shutdown_timeout(mut self, timeout: Duration) -> Result<(), Unfinished> {
         self.shut_down(Some(timeout))
     }
 
@@ -306,12 +356,12 @@ impl Runtime {
         detection(self.scheduler())
     }
 
-    fn shut_down(&mut self, timeout: Option<Duration>) -> bool {
-        let Some(scheduler) = self.scheduler.take() else { return true };
+    fn shut_down(&mut self, timeout: Option<Duration>) -> Result<(), Unfinished> {
+        let Some(scheduler) = self.scheduler.take() else { return Ok(()) };
         scheduler.stop();
         if scheduler.is_local() {
             if std::thread::panicking() {
-                return false;
+                return scheduler.unfinished_tasks().map_or(Ok(()), Err);
             }
             panic!(
                 "a runtime was dropped by one of its own tasks, which can't wait for its own end; its tasks have been \
@@ -320,21 +370,21 @@ impl Runtime {
         }
         // Once it is stopping its end must be waited for, whether or not the waiting task is cancelled.
         crate::interrupt::shielded(|| {
-            let deadline = timeout.and_then(park::deadline_in);
-            let ended = scheduler.join(deadline);
-            if !ended {
-                scheduler.abandon();
-                // Tasks are left that may still be woken.
-                mem::forget(scheduler);
+            if !scheduler.join(timeout.and_then(park::deadline_in)) {
+                if let Some(unfinished) = scheduler.unfinished_tasks() {
+                    return Err(unfinished);
+                }
+                // The last task has ended meanwhile, and now the workers do.
+                scheduler.join(None);
             }
-            ended
+            Ok(())
         })
     }
 }
 
 impl Drop for Runtime {
     fn drop(&mut self) {
-        self.shut_down(None);
+        let _ = self.shut_down(None);
     }
 }
 

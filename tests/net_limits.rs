@@ -1,31 +1,52 @@
-//! When the process runs out of descriptors. It would disturb other tests, so it happens in a child process.
+//! When the process runs out of descriptors. It would disturb other tests, so it happens in child processes.
 #![allow(unsafe_code)]
 
-use std::io::{Read, Write};
+mod common;
+
+use common::{ms, runtime};
+use socket2::{Domain, Socket, Type};
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::net::Ipv4Addr;
-use std::process::Command;
+use std::sync::Arc;
+use throng::chan::{Receiver, Sender, unbounded};
 use throng::net::{TcpListener, TcpStream, UdpSocket};
 
-const CHILD: &str = "THRONG_TEST_OUT_OF_DESCRIPTORS";
+#[track_caller]
+fn passes_in_a_child(test: &str) {
+    let child = common::in_child(test);
+    assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stderr));
+}
 
-fn is_exhaustion<T>(result: std::io::Result<T>) -> bool {
+fn is_exhaustion<T>(result: io::Result<T>) -> bool {
     result.is_err_and(|error| error.raw_os_error() == Some(libc::EMFILE))
+}
+
+fn allow_descriptors(count: u64) {
+    let limit = libc::rlimit { rlim_cur: count, rlim_max: count };
+    // SAFETY: the limit is read, and nothing else.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
+}
+
+/// Opens files until there is no room for another one.
+fn use_all_descriptors() -> Vec<File> {
+    let mut files = Vec::new();
+    loop {
+        match File::open("/dev/null") {
+            Ok(file) => files.push(file),
+            result => {
+                assert!(is_exhaustion(result));
+                return files;
+            }
+        }
+    }
 }
 
 #[test]
 fn out_of_descriptors() {
-    if std::env::var_os(CHILD).is_some() {
-        return child();
+    if !common::is_child() {
+        return passes_in_a_child("out_of_descriptors");
     }
-    let child = Command::new(std::env::current_exe().unwrap())
-        .args(["out_of_descriptors", "--exact", "--nocapture", "--test-threads=1"])
-        .env(CHILD, "1")
-        .output()
-        .unwrap();
-    assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stderr));
-}
-
-fn child() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     // One round before the limit, so that the runtime has what it needs.
@@ -34,9 +55,7 @@ fn child() {
     first.write_all(b"x").unwrap();
     accepted.read_exact(&mut [0; 1]).unwrap();
 
-    let limit = libc::rlimit { rlim_cur: 64, rlim_max: 64 };
-    // SAFETY: the limit is read, and nothing else.
-    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
+    allow_descriptors(64);
     let mut clients = Vec::new();
     let refusal = loop {
         match TcpStream::connect(address) {
@@ -69,5 +88,74 @@ fn child() {
         let mut text = Vec::new();
         stream.read_to_end(&mut text).unwrap();
         assert_eq!(text, [i as u8]);
+    }
+}
+
+/// Accepts one connection after the other, and tells what came of each. After an error it waits until it is told to go on,
+/// as a server does that waits for another connection to be closed.
+fn accept_all(listener: &TcpListener, results: &Sender<io::Result<TcpStream>>, go_on: &Receiver<()>) {
+    loop {
+        let result = listener.accept().map(|(stream, _)| stream);
+        let failed = result.is_err();
+        if results.send(result).is_err() || (failed && go_on.recv().is_err()) {
+            return;
+        }
+    }
+}
+
+fn exchange(mut from: impl Write, mut to: impl Read, byte: u8) {
+    from.write_all(&[byte]).unwrap();
+    let mut read = [0];
+    to.read_exact(&mut read).unwrap();
+    assert_eq!(read, [byte]);
+}
+
+/// The poller tells of a connection once. Whoever was woken by that and found no descriptor must find the connection later.
+#[test]
+fn a_connection_that_found_no_descriptor_is_not_lost() {
+    if !common::is_child() {
+        return passes_in_a_child("a_connection_that_found_no_descriptor_is_not_lost");
+    }
+    let own = runtime(2);
+    let listener = Arc::new(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
+    let address = listener.local_addr().unwrap();
+    let (bystander, mut echoing) = (TcpStream::connect(address).unwrap(), listener.accept().unwrap().0);
+    own.spawn(move || {
+        let mut byte = [0];
+        while echoing.read_exact(&mut byte).is_ok() && echoing.write_all(&byte).is_ok() {}
+    });
+    // Two tasks and a thread, which all wait for the same listener.
+    let (send, results) = unbounded();
+    let (go_on, goes_on) = unbounded();
+    let acceptor = || {
+        let (listener, send, goes_on) = (Arc::clone(&listener), send.clone(), goes_on.clone());
+        move || accept_all(&listener, &send, &goes_on)
+    };
+    own.spawn(acceptor());
+    own.spawn(acceptor());
+    std::thread::spawn(acceptor());
+    // The next connection that was accepted. Those who had failed, or do so yet, go on.
+    let accepted = || loop {
+        match results.recv().unwrap() {
+            Ok(stream) => return stream,
+            error => assert!(is_exhaustion(error)),
+        }
+        go_on.send(()).unwrap();
+    };
+    let connect = || std::net::TcpStream::connect(address).unwrap();
+    allow_descriptors(64);
+    for round in 0..50 {
+        // They have been woken before; and some of them wait now, or all.
+        exchange(connect(), accepted(), round);
+        std::thread::sleep(ms(u64::from(round) % 3));
+        let client = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let files = use_all_descriptors();
+        client.connect(&address.into()).unwrap();
+        assert!(is_exhaustion(results.recv().unwrap()));
+        // What there is goes on.
+        exchange(&bystander, &bystander, round);
+        drop(files);
+        go_on.send(()).unwrap();
+        exchange(client, accepted(), round);
     }
 }

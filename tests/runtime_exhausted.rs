@@ -3,6 +3,9 @@
 mod common;
 
 use std::io::ErrorKind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use throng::net::lookup_host;
 use throng::runtime::Runtime;
 use throng::task::Builder;
 
@@ -49,6 +52,41 @@ fn threads() -> u64 {
     std::fs::read_dir("/proc/self/task").expect("procfs").count() as u64
 }
 
+/// Runs `f` while tasks of this runtime talk, sleep and come and go; they must get on meanwhile.
+fn while_others_go_on<T>(own: &Runtime, f: impl FnOnce() -> T) -> T {
+    let rounds = Arc::new(AtomicUsize::new(0));
+    let (send, receive) = throng::chan::bounded(0);
+    let sender = own.spawn(move || while send.send(()).is_ok() {});
+    let receiver = own.spawn({
+        let rounds = Arc::clone(&rounds);
+        move || {
+            while receive.recv().is_ok() {
+                throng::task::sleep(common::ms(1));
+                throng::spawn(|| ()).join().expect("no panic");
+                rounds.fetch_add(1, SeqCst);
+            }
+        }
+    });
+    let get_on = || {
+        let before = rounds.load(SeqCst);
+        common::until(|| rounds.load(SeqCst) > before + 3);
+    };
+    get_on();
+    let result = f();
+    get_on();
+    receiver.cancel();
+    assert!(receiver.join().expect_err("cancelled").is::<throng::cancel::Cancelled>());
+    sender.join().expect("no panic");
+    result
+}
+
+#[track_caller]
+fn assert_says(text: impl ToString, parts: &[&str]) {
+    let text = text.to_string();
+    println!("{text}");
+    assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+}
+
 #[test]
 fn no_thread_to_be_had() {
     if !common::is_child() {
@@ -59,19 +97,28 @@ fn no_thread_to_be_had() {
     become_nobody_else();
     let before = threads();
     let allowed = limit(libc::RLIMIT_NPROC, before + 10);
-    // A user who is not root may have other processes, and then there is room for none.
-    for _ in 0..3 {
-        let error = Runtime::builder().workers(64).build().expect_err("no room for 64 threads");
-        assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
-        assert!(error.to_string().contains("ulimit -u"), "{error}");
-        println!("{error}");
-        // Those that were started have ended. (The kernel forgets them a moment after they were joined.)
-        common::until(|| threads() == before);
-    }
-    // The old runtime goes on.
-    assert_eq!(own.run(|| throng::spawn(|| 2).join().expect("no panic")), 2);
+    while_others_go_on(&own, || {
+        // A user who is not root may have other processes, and then there is room for none.
+        for _ in 0..3 {
+            let error = Runtime::builder().workers(64).build().expect_err("no room for 64 threads");
+            assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
+            assert_says(error, &["can't start worker thread", "ulimit -u"]);
+            // Those that were started have ended. (The kernel forgets them a moment after they were joined.)
+            common::until(|| threads() == before);
+        }
+        limit(libc::RLIMIT_NPROC, before);
+        let error = lookup_host("localhost:7").err().expect("no room for a thread that asks");
+        assert_says(error, &["can't start a thread", "ulimit -u"]);
+        // The global runtime, at its first use.
+        let error = Builder::new().spawn(|| ()).expect_err("no room for its threads");
+        assert_says(error, &["can't start", "ulimit -u"]);
+        let payload = std::panic::catch_unwind(|| throng::run(|| ())).expect_err("no room for its threads");
+        assert_says(common::message(&*payload), &["can't start the global runtime", "ulimit -u"]);
+    });
     limit(libc::RLIMIT_NPROC, allowed);
     assert_eq!(common::runtime(8).run(|| 3), 3);
+    assert!(lookup_host("localhost:7").is_ok());
+    assert_eq!(throng::run(|| 4), 4);
 }
 
 #[test]
@@ -79,28 +126,128 @@ fn no_address_space_for_a_stack() {
     if !common::is_child() {
         return passes_in_a_child("no_address_space_for_a_stack");
     }
-    let own = common::runtime(2);
-    own.run(|| {
-        // Room for four stacks of 16 MiB, and for `malloc`, which could not report that there is none.
-        limit(libc::RLIMIT_AS, address_space() + (72 << 20));
-        let mut parked = Vec::new();
-        let error = loop {
-            match Builder::new().stack_size(16 << 20).spawn(throng::task::park) {
-                Ok(handle) => parked.push(handle),
-                Err(error) => break error,
+    let others = common::runtime(2);
+    let own = Runtime::builder().workers(1).stack_size(16 << 20).build().expect("a runtime");
+    // Room for four stacks of 16 MiB, and for `malloc`, which could not report that there is none.
+    let allowed = own.run(|| limit(libc::RLIMIT_AS, address_space() + (72 << 20)));
+    while_others_go_on(&others, || {
+        own.run(|| {
+            let mut parked = Vec::new();
+            let error = loop {
+                match Builder::new().spawn(throng::task::park) {
+                    Ok(handle) => parked.push(handle),
+                    Err(error) => break error,
+                }
+                assert!(parked.len() < 1000, "the limit was passed");
+            };
+            assert_eq!(error.kind(), ErrorKind::OutOfMemory, "{error}");
+            assert_says(error, &["can't make room for", "16384 KiB", "ulimit -v", "smaller stacks"]);
+            // Those who can't return an error panic, and only their own task.
+            let error = throng::scope(|s| {
+                // This one has its room already.
+                let last = parked.pop().expect("there was room for some");
+                last.task().unpark();
+                last.join().expect("no panic");
+                let spawner = s.spawn(|| {
+                    throng::spawn(|| ());
+                });
+                spawner.join().expect_err("no room for another one")
+            });
+            assert_says(common::message(&*error), &["can't spawn a task", "ulimit -v"]);
+            // Smaller ones, and those that are there, go on.
+            assert_eq!(Builder::new().stack_size(64 << 10).spawn(|| 4).expect("spawned").join().expect("no panic"), 4);
+            for handle in parked {
+                handle.task().unpark();
+                handle.join().expect("no panic");
             }
-            assert!(parked.len() < 1000, "the limit was passed");
-        };
-        println!("{error}, after {}", parked.len());
-        assert_eq!(error.kind(), ErrorKind::OutOfMemory, "{error}");
-        // Smaller ones, and those that are there, go on.
-        assert_eq!(throng::spawn(|| 4).join().expect("no panic"), 4);
+            // What was freed is room for others.
+            assert_eq!(throng::spawn(|| 5).join().expect("no panic"), 5);
+        });
+        let error = Runtime::builder().workers(1).stack_size(32 << 20).build().expect_err("no room for its stacks");
+        assert_says(error, &["32768 KiB", "ulimit -v"]);
+    });
+    limit(libc::RLIMIT_AS, allowed);
+    own.run(|| assert_eq!(Builder::new().stack_size(32 << 20).spawn(|| 6).expect("spawned").join().expect("ok"), 6));
+}
+
+/// The kernel has a limit for the number of a process's mappings, past which each call that wants one fails.
+#[test]
+#[cfg(not(any(throng_tsan, throng_asan)))]
+#[expect(unsafe_code, reason = "mappings have no safe face in `std`")]
+fn no_mapping_to_be_had() {
+    const PAGE: usize = 4096 * 16;
+    if !common::is_child() {
+        return passes_in_a_child("no_mapping_to_be_had");
+    }
+    let most = std::fs::read_to_string("/proc/sys/vm/max_map_count").expect("procfs");
+    let most: usize = most.trim().parse().expect("a number");
+    if most > 1 << 20 {
+        println!("skipped: {most} mappings are too many to make");
+        return;
+    }
+    let others = common::runtime(2);
+    // So that there are stacks for those who go on.
+    others.run(|| {
+        let parked: Vec<_> = (0..100).map(|_| throng::spawn(throng::task::park)).collect();
         for handle in parked {
             handle.task().unpark();
             handle.join().expect("no panic");
         }
-        limit(libc::RLIMIT_AS, libc::RLIM_INFINITY);
-        assert_eq!(Builder::new().stack_size(16 << 20).spawn(|| 5).expect("spawned").join().expect("no panic"), 5);
+    });
+    let map = |bytes| {
+        // SAFETY: a new mapping, that nobody uses.
+        unsafe { libc::mmap(std::ptr::null_mut(), bytes, libc::PROT_NONE, libc::MAP_PRIVATE | libc::MAP_ANON, -1, 0) }
+    };
+    let spawn = || {
+        let task = || Builder::new().stack_size(4 << 20).spawn(|| 7);
+        others.run(|| task().map(|handle| handle.join().expect("no panic")))
+    };
+    while_others_go_on(&others, || {
+        let region = map(most * PAGE);
+        assert_ne!(region, libc::MAP_FAILED);
+        // Each second page is made another mapping, until there can't be more.
+        let splits = (1..most).step_by(2).take_while(|page| {
+            // SAFETY: a page of the region, that nobody uses.
+            unsafe { libc::mprotect(region.byte_add(page * PAGE), PAGE, libc::PROT_READ) == 0 }
+        });
+        assert!(splits.count() > most / 4);
+        while map(PAGE) != libc::MAP_FAILED {}
+        let error = spawn().expect_err("no mapping for its stack");
+        assert_eq!(error.kind(), ErrorKind::OutOfMemory, "{error}");
+        // SAFETY: the region that was mapped above.
+        assert_eq!(unsafe { libc::munmap(region, most * PAGE) }, 0);
+        assert_says(error, &["can't make room for", "4096 KiB", "vm.max_map_count"]);
+        assert_eq!(spawn().expect("there is room again"), 7);
+    });
+}
+
+/// Where each guard costs two mappings, stacks have a limit of their own, and leave as many mappings to others.
+#[test]
+#[cfg(throng_mprotect_guards)]
+fn no_mapping_for_a_guard() {
+    if !common::is_child() {
+        return passes_in_a_child("no_mapping_for_a_guard");
+    }
+    let others = common::runtime(2);
+    let own = Runtime::builder().workers(1).stack_size(16 << 10).build().expect("a runtime");
+    while_others_go_on(&others, || {
+        own.run(|| {
+            let mut parked = Vec::new();
+            let error = loop {
+                match Builder::new().spawn(throng::task::park) {
+                    Ok(handle) => parked.push(handle),
+                    Err(error) => break error,
+                }
+            };
+            assert_eq!(error.kind(), ErrorKind::OutOfMemory, "{error}");
+            assert_says(error, &["16 KiB", "MADV_GUARD_INSTALL", "vm.max_map_count", "fewer tasks"]);
+            assert!(parked.len() > 1000);
+            for handle in parked {
+                handle.task().unpark();
+                handle.join().expect("no panic");
+            }
+            assert_eq!(throng::spawn(|| 8).join().expect("no panic"), 8);
+        });
     });
 }
 
@@ -109,20 +256,22 @@ fn no_file_descriptor_to_be_had() {
     if !common::is_child() {
         return passes_in_a_child("no_file_descriptor_to_be_had");
     }
-    let own = common::runtime(1);
-    limit(libc::RLIMIT_NOFILE, 0);
-    let result = Runtime::builder().workers(1).build();
-    let payload = std::panic::catch_unwind(|| throng::spawn(|| ()));
-    limit(libc::RLIMIT_NOFILE, 1024);
-    // The poller may be made only when the first socket comes: then this isn't an error either.
-    match result {
-        Ok(other) => assert_eq!(other.run(|| 6), 6),
-        Err(error) => assert_eq!(error.raw_os_error(), Some(libc::EMFILE), "{error}"),
-    }
-    if let Err(payload) = payload {
-        assert!(common::message(&*payload).contains("can't"), "{}", common::message(&*payload));
-    }
-    assert_eq!(own.run(|| 7), 7);
+    let own = common::runtime(2);
+    let allowed = while_others_go_on(&own, || {
+        let allowed = limit(libc::RLIMIT_NOFILE, 0);
+        let error = Runtime::builder().workers(1).build().expect_err("no room for its poller");
+        let payload = std::panic::catch_unwind(|| throng::spawn(|| ()));
+        let asked = lookup_host("localhost:7");
+        limit(libc::RLIMIT_NOFILE, allowed);
+        assert_says(error, &["can't make a poller", "ulimit -n"]);
+        let payload = payload.expect_err("no room for the global runtime's poller");
+        assert_says(common::message(&*payload), &["can't spawn a task", "ulimit -n"]);
+        assert!(asked.is_err());
+        allowed
+    });
+    assert!(allowed > 0);
+    assert_eq!(common::runtime(1).run(|| 6), 6);
     // A global runtime that could not be started is tried again.
     assert_eq!(throng::spawn(|| 8).join().expect("no panic"), 8);
+    assert!(lookup_host("localhost:7").is_ok());
 }

@@ -1,5 +1,7 @@
 //! `Runtime`: running, spawning, dropping, shutting down.
 
+#[path = "common/chan.rs"]
+mod chan;
 mod common;
 
 use common::{Dropped, message, runtime, until};
@@ -244,25 +246,120 @@ fn dropping_waits_for_one_that_runs() {
 fn shutdown_in_time_tells_so() {
     let own = runtime(2);
     let handle = own.spawn(task::park);
-    assert!(own.shutdown_timeout(Duration::from_secs(3600)));
+    own.shutdown_timeout(Duration::from_secs(3600)).expect("in time");
     assert!(handle.join().expect_err("cancelled").is::<Cancelled>());
 }
 
 #[test]
-fn shutdown_out_of_time_tells_so() {
+fn shutdown_out_of_time_names_what_is_left() {
     let own = runtime(2);
     let (release, blocked) = mpsc::channel::<()>();
     let (begun, has_begun) = mpsc::channel();
-    let handle = own.spawn(move || {
-        begun.send(()).expect("a receiver");
-        let _ = blocked.recv();
-        7
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let guard = Dropped(Arc::clone(&dropped));
+    let stuck = own.run(|| {
+        // Neither has ever waited before it blocks its thread: nothing but the worker itself knows that it runs.
+        let stuck = task::Builder::new().name("stuck").spawn(move || {
+            let _guard = guard;
+            begun.send(()).expect("a receiver");
+            let _ = blocked.recv();
+            task::park();
+        });
+        stuck.expect("a task")
     });
     has_begun.recv().expect("a sender");
-    assert!(!own.shutdown_timeout(Duration::from_millis(20)));
-    // What is left may still end by itself, and be joined.
+    let unfinished = own.shutdown_timeout(Duration::from_millis(20)).expect_err("out of time");
+    assert_eq!(unfinished.count(), 1);
+    let left = unfinished.tasks().next().expect("it is known");
+    assert_eq!((left.id(), left.name(), left.is_running()), (stuck.task().id(), Some("stuck"), true));
+    assert_eq!(left.task(), &stuck.task());
+    let text = unfinished.to_string();
+    let expected = format!("1 of the runtime's tasks did not end in time: task {} `stuck` runs", left.id());
+    assert_eq!(text, expected);
+    // What is left goes on by itself, is cancelled at its next wait, and can be joined.
+    assert_eq!(dropped.load(SeqCst), 0);
     drop(release);
-    assert_eq!(handle.join().expect("no panic"), 7);
+    assert!(stuck.join().expect_err("cancelled").is::<Cancelled>());
+    assert_eq!(dropped.load(SeqCst), 1);
+}
+
+#[test]
+fn shutdown_out_of_time_tells_what_is_waited_for() {
+    let own = runtime(1);
+    let (senders, handles): (Vec<_>, Vec<_>) = (0..30)
+        .map(|i| {
+            let (send, receive) = chan::channel::<u32>(Some(0));
+            let name = (i == 7).then_some("the seventh");
+            let wait = move || throng::cancel::shield(|| receive.recv().expect("a sender"));
+            let handle = own.run(|| match name {
+                Some(name) => task::Builder::new().name(name).spawn(wait).expect("a task"),
+                None => throng::spawn(wait),
+            });
+            (send, handle)
+        })
+        .unzip();
+    until(|| senders.iter().all(chan::meets_receiver));
+    // The last of them has left the one worker.
+    own.run(|| ());
+    let unfinished = own.shutdown_timeout(Duration::ZERO).expect_err("out of time");
+    assert_eq!((unfinished.count(), unfinished.tasks().len()), (30, 30));
+    assert!(unfinished.tasks().all(|task| !task.is_running()));
+    let text = unfinished.to_string();
+    assert!(text.starts_with("30 of the runtime's tasks did not end in time: task "), "{text}");
+    assert!(text.ends_with(", and 10 more"), "{text}");
+    let named = unfinished.tasks().find(|task| task.name().is_some()).expect("one has a name");
+    assert_eq!(named.id(), handles[7].task().id());
+    assert_eq!(named.to_string(), format!("task {} `the seventh` waits to receive from a channel", named.id()));
+    // Its workers are there until the last task has ended.
+    for (i, send) in senders.iter().enumerate() {
+        send.send(i as u32).expect("a receiver");
+    }
+    for (i, handle) in handles.into_iter().enumerate() {
+        assert_eq!(handle.join().expect("no panic"), i as u32);
+    }
+}
+
+#[test]
+fn what_has_not_begun_is_counted() {
+    let own = runtime(1);
+    let (release, blocked) = mpsc::channel::<()>();
+    let (begun, has_begun) = mpsc::channel();
+    let stuck = own.spawn(move || {
+        begun.send(()).expect("a receiver");
+        let _ = blocked.recv();
+    });
+    has_begun.recv().expect("a sender");
+    let behind: Vec<_> = (0..5).map(|i| own.spawn(move || i)).collect();
+    let unfinished = own.shutdown_timeout(Duration::ZERO).expect_err("out of time");
+    assert!((1..=6).contains(&unfinished.count()), "{unfinished}");
+    assert!(unfinished.tasks().any(|task| task.is_running() && task.id() == stuck.task().id()), "{unfinished}");
+    drop(release);
+    for handle in behind {
+        assert!(handle.join().expect_err("cancelled").is::<Cancelled>());
+    }
+}
+
+#[test]
+fn tasks_come_and_go_while_a_shutdown_looks() {
+    // Each round looks at workers whose tasks end and change places at this very moment.
+    for round in 0..common::stress(200) {
+        let own = runtime(3);
+        let begun = Arc::new(AtomicUsize::new(0));
+        for _ in 0..6 {
+            let begun = Arc::clone(&begun);
+            own.spawn(move || {
+                begun.fetch_add(1, SeqCst);
+                // Shielded, so that they go on for a little after the shutdown has begun.
+                throng::cancel::shield(|| (0..round % 7 * 20).for_each(|_| task::yield_now()));
+            });
+        }
+        until(|| begun.load(SeqCst) > 0);
+        if let Err(unfinished) = own.shutdown_timeout(Duration::from_micros(round as u64 % 5 * 10)) {
+            assert!((1..=6).contains(&unfinished.count()), "{unfinished:?}");
+            assert!(unfinished.tasks().len() <= unfinished.count());
+            drop(unfinished.to_string());
+        }
+    }
 }
 
 #[test]

@@ -159,7 +159,7 @@ fn a_panic_of_an_unwanted_results_destructor_hurts_nobody() {
     drop(own.spawn(|| panic_any(Bomb("payload"))));
     let handle = own.spawn(|| panic_any(Bomb("payload")));
     let payload = handle.join().expect_err("a panic");
-    std::mem::forget(payload);
+    catch_unwind(AssertUnwindSafe(|| drop(payload))).expect_err("its own panic");
     assert_eq!(own.run(|| 3), 3);
     drop(own);
 }

@@ -12,6 +12,6 @@ mod state;
 pub use header::TaskId;
 pub(crate) use header::{Header, TaskRef, Vtable};
 pub(crate) use participant::{Participant, ThreadParker};
-pub(crate) use schedule::{Context, Leave, Schedule, Section, TimerEntry};
+pub(crate) use schedule::{Context, Leave, Running, Schedule, Section, TimerEntry};
 pub(crate) use scopes::{Scope, Scopes, Target};
 pub(crate) use state::{Claimed, Epoch, Outcome, State};

@@ -2,9 +2,10 @@
 
 use super::blocks::Blocks;
 use super::{Epoch, Header};
+use crate::primitive::{Ordering, StaticAtomicPtr};
 use crate::rng::Rng;
 use std::cell::Cell;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::time::Instant;
 
 /// How a task leaves its stack.
@@ -30,7 +31,7 @@ pub(crate) struct Context {
     /// The host, whose queues this thread works at; null while it is in a blocking section.
     pub(crate) serves: Cell<*const ()>,
     /// The task that runs here now.
-    pub(crate) task: Cell<Option<NonNull<Header>>>,
+    pub(crate) task: Running,
     /// Free memory for tasks.
     pub(crate) blocks: Blocks,
     pub(crate) rng: Rng,
@@ -41,6 +42,28 @@ impl Context {
     #[inline]
     pub(crate) fn is_in_section(&self) -> bool {
         self.serves.get().is_null()
+    }
+}
+
+/// Which task a kernel thread runs: a cell of that thread's, of which another may take a look.
+pub(crate) struct Running(StaticAtomicPtr<Header>);
+
+impl Running {
+    pub(crate) const fn nothing() -> Running {
+        Running(StaticAtomicPtr::new(ptr::null_mut()))
+    }
+
+    /// Relaxed: for the thread itself it is a plain load. For another one it is a hint, and what is found may be freed the
+    /// next moment unless its host sees to it that it isn't.
+    #[inline]
+    pub(crate) fn get(&self) -> Option<NonNull<Header>> {
+        NonNull::new(self.0.load(Ordering::Relaxed))
+    }
+
+    /// Relaxed: likewise.
+    #[inline]
+    pub(crate) fn set(&self, task: Option<NonNull<Header>>) {
+        self.0.store(task.map_or(ptr::null_mut(), NonNull::as_ptr), Ordering::Relaxed);
     }
 }
 

@@ -122,7 +122,11 @@ impl Helpers {
         if state.idle <= state.jobs.len() && state.threads < MAX_HELPERS {
             match thread::Builder::new().name("throng-resolver".into()).spawn(|| self.help()) {
                 Ok(_) => state.threads += 1,
-                Err(error) if state.threads == 0 => return Err(error),
+                Err(error) if state.threads == 0 => {
+                    let text =
+                        format!("can't start a thread that asks for a host's address: {error}; raise `ulimit -u`");
+                    return Err(io::Error::new(error.kind(), text));
+                }
                 Err(_) => {}
             }
         }

@@ -343,7 +343,7 @@ impl Scheduler {
         started.map_err(|error| {
             stack::release(self.default_class, worker::STACKS_KEPT);
             self.exits.lock().left -= 1;
-            let advice = "ask for fewer workers, or raise `ulimit -u`";
+            let advice = "ask for fewer workers, or raise `ulimit -u` or `-v`";
             io::Error::new(error.kind(), format!("can't start worker thread {index}: {error}; {advice}"))
         })
     }

@@ -4,6 +4,7 @@
 //! * `search.rs`: where a worker without work looks for some, and how it sleeps.
 //! * `crew.rs`, `monitor.rs`: what happens when a task blocks its worker or doesn't end: another one steps in.
 //! * `deadlock.rs`, `report.rs`: what is done, and said, when nobody can ever wake a task again.
+//! * `lookers.rs`, `unfinished.rs`: what runs, and what has not ended when the time to shut down is up.
 //! * `slot.rs`, `idle.rs`, `sleep.rs`, `registry.rs`: the next slot, who sleeps and searches, how one sleeps, and the
 //!   list of tasks that wait.
 //!
@@ -14,7 +15,8 @@
 //! # Shutdown
 //! `stop` marks the scheduler as stopping and cancels every task in the registry. From then on a task that parks is
 //! cancelled at once, one that is resumed is marked as cancelled first, and one that has not begun is abandoned. A
-//! worker that finds nothing to run while no task is left ends, and gets the others up to do the same.
+//! worker that finds nothing to run while no task is left ends, and gets the others up to do the same. Whoever shuts
+//! it down may wait for that or not: the workers keep the scheduler alive, and the last of them frees it.
 //!
 //! The race of a task that parks against the cancelling walk: a task is registered before it parks, under the shard's
 //! lock. Either the walk comes later and finds it, or the walk came before, and then the task sees the mark, which was
@@ -23,6 +25,7 @@
 mod crew;
 mod deadlock;
 mod idle;
+mod lookers;
 mod monitor;
 mod registry;
 mod report;
@@ -31,6 +34,7 @@ mod shortage;
 mod sleep;
 mod slot;
 mod thread_state;
+mod unfinished;
 mod worker;
 
 use crate::asymmetric;
@@ -46,6 +50,7 @@ use crew::{Crew, Seat, Short};
 use crossbeam_deque::Injector;
 pub use deadlock::OnDeadlock;
 use idle::{Choice, Idle};
+use lookers::Lookers;
 use monitor::Monitor;
 use parking_lot::Mutex;
 use registry::Registry;
@@ -56,6 +61,7 @@ use std::io;
 use std::ptr::NonNull;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
+pub use unfinished::{Unfinished, UnfinishedTask};
 use worker::Worker;
 
 /// A task in a queue: the queue holds the runtime's reference.
@@ -68,8 +74,6 @@ unsafe impl Send for Runnable {}
 const RUNNING: u8 = 0;
 /// Tasks are being cancelled; workers end when none is left.
 const STOPPING: u8 = 1;
-/// Workers end as soon as they can, whatever is left.
-const ABANDONED: u8 = 2;
 
 struct Exits {
     left: usize,
@@ -89,6 +93,7 @@ pub(crate) struct Scheduler {
     idle: Idle,
     netpoll: Arc<Netpoll>,
     registry: Registry,
+    lookers: Lookers,
     default_class: Class,
     /// How many of the sleepers sleep for a moment only; see `search.rs`.
     naps: AtomicU32,
@@ -126,6 +131,7 @@ impl Scheduler {
             idle: Idle::new(),
             netpoll,
             registry: Registry::new(workers),
+            lookers: Lookers::new(),
             default_class,
             naps: AtomicU32::new(0),
             phase: AtomicU8::new(RUNNING),
@@ -247,22 +253,22 @@ impl Scheduler {
     }
 
     fn phase(&self) -> u8 {
-        // Acquire: pairs with the Release of `stop` and `abandon`.
+        // Acquire: pairs with the Release of `stop`.
         self.phase.load(Ordering::Acquire)
     }
 
     /// Whether workers are to end.
     fn is_over(&self) -> bool {
-        match self.phase() {
-            RUNNING => false,
-            STOPPING => !self.unfinished(),
-            _ => true,
-        }
+        self.phase() == STOPPING && !self.unfinished()
     }
 
-    /// Whether a task is left. The ended are counted before the spawned, so that a task that spawns one and ends
-    /// meanwhile is never missed.
     fn unfinished(&self) -> bool {
+        self.count_unfinished() > 0
+    }
+
+    /// How many tasks are left. The ended are counted before the spawned, so that a task that spawns one and ends
+    /// meanwhile is never missed.
+    fn count_unfinished(&self) -> u64 {
         // Acquire: pairs with the Releases of those who count.
         let sum = |counter: fn(&Seat) -> &AtomicU64| {
             self.crew.iter().map(|seat| counter(seat).load(Ordering::Acquire)).sum::<u64>()
@@ -270,12 +276,12 @@ impl Scheduler {
         let ended = sum(|seat| &seat.ended);
         fence(Ordering::SeqCst);
         let spawned = self.spawned_outside.load(Ordering::Acquire) + sum(|seat| &seat.spawned);
-        spawned != ended
+        spawned - ended
     }
 
     /// Cancels every task, and lets the workers end when none is left. Does not wait.
     pub(crate) fn stop(&self) {
-        // Release: see the head of this file. Once abandoned it stays so.
+        // Release: see the head of this file.
         let _ = self.phase.compare_exchange(RUNNING, STOPPING, Ordering::Release, Ordering::Relaxed);
         self.cancel_all();
         self.wake_all();
@@ -316,13 +322,6 @@ impl Scheduler {
             let _ = thread.join();
         }
         true
-    }
-
-    /// Lets the workers end although tasks are left.
-    pub(crate) fn abandon(&self) {
-        // Release: as in `stop`.
-        self.phase.store(ABANDONED, Ordering::Release);
-        self.wake_all();
     }
 
     /// Changes how many workers there are to be. There may be as many threads.
@@ -374,8 +373,8 @@ impl Scheduler {
 }
 
 // SAFETY: a task comes out of the slot, a queue or the injector once for each time it was put in, and is put in once it
-// was claimed with its stack left, or by `Worker::settle` after the stack was left. Workers end only when no task is
-// left, or leave the scheduler to be leaked.
+// was claimed with its stack left, or by `Worker::settle` after the stack was left. Workers, each of which keeps the
+// scheduler alive, end only when no task is left.
 unsafe impl Schedule for Scheduler {
     #[inline]
     fn make_runnable(&self, task: NonNull<Header>) {

@@ -38,7 +38,6 @@
 //! A worker that leaves the poller with work leaves it unwatched. If it was busy for long the last time, it gets another
 //! worker up to watch. (The first long run is not foreseen; it ends, or the queue's own wake-ups get somebody up.)
 
-use super::ABANDONED;
 use super::crew::{ON, Orders, Seat};
 use super::worker::Worker;
 use crate::control::{Header, blocks, clock};
@@ -121,10 +120,6 @@ impl Worker {
     fn find_task(&self) -> Option<NonNull<Header>> {
         let mut searching = false;
         loop {
-            if self.scheduler.phase() == ABANDONED {
-                self.stop_searching(searching);
-                return None;
-            }
             if self.should_report() && self.report(&mut searching) == Orders::End {
                 return None;
             }

@@ -29,10 +29,10 @@ use super::crew::{AWAY, BRIEFLY_AWAY, ON, STUCK, Seat};
 use super::idle::Choice;
 use super::search::{Nap, naps_shortly};
 use super::thread_state;
-use super::{ABANDONED, RUNNING, Runnable, Scheduler};
+use super::{RUNNING, Runnable, Scheduler};
 use crate::census::Member;
 use crate::control::blocks::Blocks;
-use crate::control::{Context, Header, Leave, Outcome, Section};
+use crate::control::{Context, Header, Leave, Outcome, Running, Section};
 use crate::current;
 use crate::fiber::Fiber;
 use crate::netpoll::Wait;
@@ -111,7 +111,7 @@ pub(super) fn main(scheduler: Arc<Scheduler>, index: usize) {
         context: Context {
             host,
             serves: Cell::new(host),
-            task: Cell::new(None),
+            task: Running::nothing(),
             blocks: Blocks::new(),
             rng: Rng::new(scheduler.seed.wrapping_add(index as u64)),
         },
@@ -142,10 +142,13 @@ pub(super) fn main(scheduler: Arc<Scheduler>, index: usize) {
     let _ = worker.seat().stealer.steal();
     // SAFETY: the worker outlives its thread's use of it, which ends below.
     unsafe { current::set_context(&raw const worker.context) };
+    // SAFETY: likewise; it is taken out below.
+    unsafe { worker.scheduler.lookers.enter(&worker.context) };
     let fiber = worker.fresh_fiber(worker.scheduler.default_class);
     // SAFETY: the home fiber is the running one; the other is fresh. It jumps back here when the scheduler stops.
     unsafe { Fiber::switch(NonNull::from(&worker.home), fiber) };
     worker.settle();
+    worker.scheduler.lookers.leave(&worker.context);
     // SAFETY: null needs nothing.
     unsafe { current::set_context(std::ptr::null()) };
     worker.close();
@@ -522,6 +525,7 @@ impl Worker {
         // SAFETY: it is alive until the release, and ours.
         unsafe {
             self.scheduler.registry.leave(task);
+            self.scheduler.lookers.let_pass(&self.scheduler.phase);
             Header::release(task);
         }
         if class == self.scheduler.default_class {
@@ -657,10 +661,6 @@ impl Worker {
         let Worker { scheduler, index, seat, queue, .. } = self;
         seat.thread.store(0, Ordering::Relaxed);
         scheduler.vacate(index, queue);
-        if scheduler.phase() == ABANDONED {
-            // Somebody may still wake a task that was left, so the scheduler has to stay.
-            std::mem::forget(Arc::clone(&scheduler));
-        }
         scheduler.exited();
     }
 }

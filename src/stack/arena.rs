@@ -118,7 +118,8 @@ impl Arena {
     }
 
     fn grow(&self, growth: &mut Growth, pool: &Pool, class: Class, count: usize) -> io::Result<()> {
-        let what = || format!("can't make room for {count} more stacks of {} KiB", class.size() >> 10);
+        let s = if count == 1 { "" } else { "s" };
+        let what = || format!("can't make room for {count} more stack{s} of {} KiB", class.size() >> 10);
         let guards = growth.guards().map_err(|error| memory::explain_exhaustion(error, &what()))?;
         let left = *growth.guards_left.get_or_insert_with(|| guards.limit());
         let slots = pool.slots();

@@ -1,0 +1,77 @@
+//! Which tasks run, for one who looks from another thread.
+//!
+//! Each worker's thread notes the task that it runs in its context, by a plain store at every switch. Who reads that from
+//! outside must see to it that the task isn't freed before he has got a reference of his own, and tasks begin and end too
+//! often to pay much for that. So one can look only once the scheduler was told to stop: from then on each task that
+//! ends passes a lock, which a looker holds. Until then it costs a load and a branch.
+//!
+//! # The races, and why they can't happen
+//! * **A task is freed under the looker.** Before it is freed its worker clears the note, fences, and reads the phase;
+//!   `Scheduler::stop` sets the phase and fences, before anybody looks. So the worker sees the phase, and takes the lock: if
+//!   before the looker, then the looker no longer finds the note; if after, then the looker has got his reference. Or the
+//!   worker doesn't see it, and then its note is cleared for all who look.
+//! * **A task's note is left on a worker that it has moved away from.** That worker wrote another note before it let go
+//!   of the task, so before the end of the task, and before the lock that was taken then.
+//! * **A worker's thread ends under the looker.** It takes its context out, under the lock.
+
+use super::RUNNING;
+use crate::asymmetric;
+use crate::control::{Context, TaskRef};
+use crate::primitive::{AtomicU8, Ordering};
+use parking_lot::Mutex;
+use std::ptr;
+
+pub(super) struct Lookers(Mutex<Vec<Place>>);
+
+struct Place(*const Context);
+
+// SAFETY: of a context that is in the list only the note is looked at, which is atomic.
+unsafe impl Send for Place {}
+
+impl Lookers {
+    pub(super) fn new() -> Lookers {
+        Lookers(Mutex::new(Vec::new()))
+    }
+
+    /// A worker's thread begins.
+    ///
+    /// # Safety
+    /// The context stays where it is until it `leave`s.
+    pub(super) unsafe fn enter(&self, context: &Context) {
+        self.0.lock().push(Place(context));
+    }
+
+    pub(super) fn leave(&self, context: &Context) {
+        self.0.lock().retain(|place| !ptr::eq(place.0, context));
+    }
+
+    /// A task has run to its end on the calling thread, which has cleared its note of it and is about to let go of it.
+    #[inline]
+    pub(super) fn let_pass(&self, phase: &AtomicU8) {
+        asymmetric::light();
+        // Relaxed: ordered by that fence against the heavy one of `stop`.
+        if phase.load(Ordering::Relaxed) != RUNNING {
+            self.pass();
+        }
+    }
+
+    #[cold]
+    fn pass(&self) {
+        drop(self.0.lock());
+    }
+
+    /// The tasks that run at this moment. Called after `Scheduler::stop`.
+    pub(super) fn running(&self) -> Vec<TaskRef> {
+        let places = self.0.lock();
+        let note = |place: &Place| {
+            // SAFETY: the context is in the list; the task it names isn't freed while we hold the lock, see above, and the
+            // reference that `from_raw` takes was just made.
+            unsafe {
+                let task = (*place.0).task.get()?;
+                task.as_ref().retain();
+                Some(TaskRef::from_raw(task))
+            }
+        };
+        places.iter().filter_map(note).collect()
+    }
+}
