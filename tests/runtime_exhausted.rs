@@ -52,6 +52,19 @@ fn threads() -> u64 {
     std::fs::read_dir("/proc/self/task").expect("procfs").count() as u64
 }
 
+/// A runtime that has stacks enough for those who go on. It has one worker: another one would have a stock of its own.
+fn others() -> Runtime {
+    let others = common::runtime(1);
+    others.run(|| {
+        let parked: Vec<_> = (0..100).map(|_| throng::spawn(throng::task::park)).collect();
+        for handle in parked {
+            handle.task().unpark();
+            handle.join().expect("no panic");
+        }
+    });
+    others
+}
+
 /// Runs `f` while tasks of this runtime talk, sleep and come and go; they must get on meanwhile.
 fn while_others_go_on<T>(own: &Runtime, f: impl FnOnce() -> T) -> T {
     let rounds = Arc::new(AtomicUsize::new(0));
@@ -69,7 +82,8 @@ fn while_others_go_on<T>(own: &Runtime, f: impl FnOnce() -> T) -> T {
     });
     let get_on = || {
         let before = rounds.load(SeqCst);
-        common::until(|| rounds.load(SeqCst) > before + 3);
+        common::until(|| rounds.load(SeqCst) > before + 3 || receiver.is_finished());
+        assert!(!receiver.is_finished());
     };
     get_on();
     let result = f();
@@ -126,7 +140,7 @@ fn no_address_space_for_a_stack() {
     if !common::is_child() {
         return passes_in_a_child("no_address_space_for_a_stack");
     }
-    let others = common::runtime(2);
+    let others = others();
     let own = Runtime::builder().workers(1).stack_size(16 << 20).build().expect("a runtime");
     // Room for four stacks of 16 MiB, and for `malloc`, which could not report that there is none.
     let allowed = own.run(|| limit(libc::RLIMIT_AS, address_space() + (72 << 20)));
@@ -185,15 +199,7 @@ fn no_mapping_to_be_had() {
         println!("skipped: {most} mappings are too many to make");
         return;
     }
-    let others = common::runtime(2);
-    // So that there are stacks for those who go on.
-    others.run(|| {
-        let parked: Vec<_> = (0..100).map(|_| throng::spawn(throng::task::park)).collect();
-        for handle in parked {
-            handle.task().unpark();
-            handle.join().expect("no panic");
-        }
-    });
+    let others = others();
     let map = |bytes| {
         // SAFETY: a new mapping, that nobody uses.
         unsafe { libc::mmap(std::ptr::null_mut(), bytes, libc::PROT_NONE, libc::MAP_PRIVATE | libc::MAP_ANON, -1, 0) }
@@ -228,8 +234,8 @@ fn no_mapping_for_a_guard() {
     if !common::is_child() {
         return passes_in_a_child("no_mapping_for_a_guard");
     }
-    let others = common::runtime(2);
-    let own = Runtime::builder().workers(1).stack_size(16 << 10).build().expect("a runtime");
+    let others = others();
+    let own = Runtime::builder().workers(1).stack_size(64 << 10).build().expect("a runtime");
     while_others_go_on(&others, || {
         own.run(|| {
             let mut parked = Vec::new();
@@ -240,7 +246,7 @@ fn no_mapping_for_a_guard() {
                 }
             };
             assert_eq!(error.kind(), ErrorKind::OutOfMemory, "{error}");
-            assert_says(error, &["16 KiB", "MADV_GUARD_INSTALL", "vm.max_map_count", "fewer tasks"]);
+            assert_says(error, &["64 KiB", "MADV_GUARD_INSTALL", "vm.max_map_count", "fewer tasks"]);
             assert!(parked.len() > 1000);
             for handle in parked {
                 handle.task().unpark();

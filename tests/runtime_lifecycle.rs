@@ -289,7 +289,7 @@ fn shutdown_out_of_time_tells_what_is_waited_for() {
     let (senders, handles): (Vec<_>, Vec<_>) = (0..30)
         .map(|i| {
             let (send, receive) = chan::channel::<u32>(Some(0));
-            let name = (i == 7).then_some("the seventh");
+            let name = (i == 7).then_some("number 7");
             let wait = move || throng::cancel::shield(|| receive.recv().expect("a sender"));
             let handle = own.run(|| match name {
                 Some(name) => task::Builder::new().name(name).spawn(wait).expect("a task"),
@@ -299,17 +299,16 @@ fn shutdown_out_of_time_tells_what_is_waited_for() {
         })
         .unzip();
     until(|| senders.iter().all(chan::meets_receiver));
-    // The last of them has left the one worker.
-    own.run(|| ());
     let unfinished = own.shutdown_timeout(Duration::ZERO).expect_err("out of time");
     assert_eq!((unfinished.count(), unfinished.tasks().len()), (30, 30));
-    assert!(unfinished.tasks().all(|task| !task.is_running()));
+    // The last of them may be about to leave the one worker.
+    assert!(unfinished.tasks().filter(|task| task.is_running()).count() <= 1);
     let text = unfinished.to_string();
     assert!(text.starts_with("30 of the runtime's tasks did not end in time: task "), "{text}");
     assert!(text.ends_with(", and 10 more"), "{text}");
     let named = unfinished.tasks().find(|task| task.name().is_some()).expect("one has a name");
     assert_eq!(named.id(), handles[7].task().id());
-    assert_eq!(named.to_string(), format!("task {} `the seventh` waits to receive from a channel", named.id()));
+    assert_eq!(named.to_string(), format!("task {} `number 7` waits to receive from a channel", named.id()));
     // Its workers are there until the last task has ended.
     for (i, send) in senders.iter().enumerate() {
         send.send(i as u32).expect("a receiver");
