@@ -92,7 +92,8 @@ impl Builder {
     }
 
     /// How many workers, each a kernel thread, run tasks at the same time. By default
-    /// [`std::thread::available_parallelism`].
+    /// [`std::thread::available_parallelism`], which goes by the CPU quota of the process's control groups, too; and if that
+    /// changes, so does the number of workers, some seconds later.
     #[doc(alias = "GOMAXPROCS")]
     pub fn workers(mut self, workers: usize) -> Builder {
         self.workers = Some(workers);
@@ -181,6 +182,9 @@ impl Builder {
         let seed = self.seed.unwrap_or_else(crate::rng::shared);
         let scheduler = Scheduler::start(workers, max_threads, class, &self.name, seed, self.on_shortage)?;
         scheduler.set_on_deadlock(self.on_deadlock);
+        if self.workers.is_none() {
+            scheduler.follow_machine();
+        }
         Ok(Runtime { scheduler: Some(scheduler) })
     }
 }
@@ -243,7 +247,8 @@ impl Runtime {
         }
     }
 
-    /// Changes how many workers run tasks at the same time, while they do. A worker that is too many ends with the task
+    /// Changes how many workers run tasks at the same time, while they do, and for good: the number no longer follows the
+    /// machine. A worker that is too many ends with the task
     /// that it runs; no task is lost.
     ///
     /// # Errors

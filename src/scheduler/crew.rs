@@ -170,8 +170,9 @@ pub(super) struct Roster {
     pub(super) spares: Vec<usize>,
     vacant: Vec<usize>,
     threads: Vec<Option<JoinHandle<()>>>,
-    /// How many workers there are to be.
+    /// How many workers there are to be, and whether that is the machine's business.
     pub(super) wanted: usize,
+    pub(super) follows_machine: bool,
     /// How many more than that while a wave of tasks blocks; see `monitor.rs`.
     pub(super) extra: usize,
 }
@@ -195,6 +196,7 @@ impl Crew {
                 vacant: Vec::new(),
                 threads: Vec::new(),
                 wanted,
+                follows_machine: false,
                 extra: 0,
             }),
             has_last_one: AtomicBool::new(wanted + SPARES_FOR_A_LAST_ONE <= max_threads),
@@ -228,8 +230,7 @@ impl Crew {
     }
 
     /// Sets how many workers there are to be.
-    pub(super) fn want(&self, workers: usize, idle: &Idle) {
-        let mut roster = self.roster.lock();
+    pub(super) fn want(&self, roster: &mut Roster, workers: usize, idle: &Idle) {
         roster.wanted = workers;
         idle.set_quota(workers + roster.extra);
         self.has_last_one.store(workers + SPARES_FOR_A_LAST_ONE <= self.seats.len(), Ordering::Relaxed);

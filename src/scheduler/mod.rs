@@ -46,13 +46,13 @@ use crate::park::{Reason, wait_in};
 use crate::primitive::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 use crate::stack::{self, Class};
 use crate::wait::{WaitQueue, Wakeup};
-use crew::{Crew, Seat, Short};
+use crew::{Crew, Roster, Seat, Short};
 use crossbeam_deque::Injector;
 pub use deadlock::OnDeadlock;
 use idle::{Choice, Idle};
 use lookers::Lookers;
 use monitor::Monitor;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use registry::Registry;
 pub(crate) use shortage::OnShortage;
 pub use shortage::Shortage;
@@ -324,9 +324,21 @@ impl Scheduler {
         true
     }
 
-    /// Changes how many workers there are to be. There may be as many threads.
+    /// Changes how many workers there are to be; there may be as many threads. It stays so from then on.
     pub(crate) fn set_workers(&self, workers: usize) {
-        self.crew.want(workers, &self.idle);
+        let mut roster = self.crew.roster.lock();
+        roster.follows_machine = false;
+        self.want(roster, workers);
+    }
+
+    /// There are to be as many workers as the process may use processors, also if that changes.
+    pub(crate) fn follow_machine(&self) {
+        self.crew.roster.lock().follows_machine = true;
+    }
+
+    fn want(&self, mut roster: MutexGuard<'_, Roster>, workers: usize) {
+        self.crew.want(&mut roster, workers, &self.idle);
+        drop(roster);
         // Those that sleep and are too many find that out when they get up.
         for index in self.idle.choose_all() {
             self.wake(index);

@@ -29,6 +29,8 @@
 //!
 //! # Besides
 //! * It fires the timers of seats that are off duty, and of those that don't move.
+//! * Where the number of workers wasn't given, it asks every ten seconds for how many processors this process may use: the
+//!   quota of its control groups, and who of them may, can change.
 //! * When all have slept for a while it asks whether that may be for ever; see `deadlock.rs`.
 //! * If somebody is up and doesn't move while others sleep and none of them naps, it gets one up, which looks into the
 //!   queues and the slots, at the timers and the poller (see `search.rs`).
@@ -64,6 +66,8 @@ const TO_SLEEP: Duration = Duration::from_millis(20);
 const TO_BEGIN_ANEW: Duration = Duration::from_millis(10);
 /// At a stretch, a thread that runs on may have so much processor time, so that those that wake up need not wait for it.
 const SLICE: Duration = Duration::from_millis(20);
+/// How often the processors are counted, which takes a few files to be read.
+const TO_COUNT: Duration = Duration::from_secs(10);
 const TOO_LONG: Duration = Duration::from_millis(10);
 const TOO_BUSY: Duration = Duration::from_micros(200);
 
@@ -197,6 +201,8 @@ struct Watch<'a> {
     /// How many were called in at once, while most block.
     wave: usize,
     woken: Vec<Wakeup>,
+    /// When the processors were last counted.
+    counted: Instant,
 }
 
 impl<'a> Watch<'a> {
@@ -211,6 +217,7 @@ impl<'a> Watch<'a> {
             quiet_since: None,
             wave: 0,
             woken: Vec::new(),
+            counted: Instant::now(),
         }
     }
 
@@ -302,6 +309,7 @@ impl<'a> Watch<'a> {
         {
             scheduler.wake(index);
         }
+        self.follow_machine(now);
         self.reinforce(relieved, unmoved);
         self.set_interval(now, !suspects.is_empty() || relieved > 0);
     }
@@ -328,6 +336,21 @@ impl<'a> Watch<'a> {
             }
         }
         blocked
+    }
+
+    /// Asks now and then how many processors there are for this process.
+    fn follow_machine(&mut self, now: Instant) {
+        let scheduler = self.scheduler;
+        if now - self.counted < TO_COUNT {
+            return;
+        }
+        self.counted = now;
+        let Ok(count) = std::thread::available_parallelism() else { return };
+        let count = count.get().min(scheduler.max_threads());
+        let roster = scheduler.crew.roster.lock();
+        if roster.follows_machine && roster.wanted != count {
+            scheduler.want(roster, count);
+        }
     }
 
     /// Calls in as many as are wanted.
