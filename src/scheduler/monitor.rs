@@ -25,7 +25,7 @@
 //! that is off duty. A runtime with nothing to do has no tick.
 //!
 //! So the first task in a long while that blocks when all others work is seen within [`CALM`], and one that blocks after
-//! others did, or soon after the workers got up, within a fraction of a millisecond.
+//! others did, or soon after the last worker got up, within a fraction of a millisecond.
 //!
 //! # Besides
 //! * It fires the timers of seats that are off duty, and of those that don't move.
@@ -63,7 +63,7 @@ const ALERT_FOR: Duration = Duration::from_millis(100);
 /// How long all must have slept before it does.
 const TO_SLEEP: Duration = Duration::from_millis(20);
 /// Looks from the first one on are not begun anew more often than this.
-const TO_BEGIN_ANEW: Duration = Duration::from_millis(10);
+const TO_BEGIN_ANEW: Duration = Duration::from_millis(5);
 /// At a stretch, a thread that runs on may have so much processor time, so that those that wake up need not wait for it.
 const SLICE: Duration = Duration::from_millis(20);
 /// How often the processors are counted, which takes a few files to be read.
@@ -244,7 +244,10 @@ impl<'a> Watch<'a> {
             let slept = self.quiet_since.map_or(Duration::ZERO, |since| now - since);
             scheduler.look_for_deadlock(slept).map(|again| now + again)
         } else {
-            Some(now + self.interval)
+            // If it can't be roused yet, it looks again when it can.
+            let anew = self.begun + TO_BEGIN_ANEW;
+            let look = now + self.interval;
+            Some(if now < anew { look.min(anew) } else { look })
         };
         let called = self.member.rest(|| monitor.sleep(state, timer.into_iter().chain(look).min()));
         if state != WATCHING && monitor.state.swap(WATCHING, Ordering::Relaxed) == WATCHING {
