@@ -208,7 +208,7 @@ pub fn yield_now() {
 }
 
 /// Waits until [`Task::unpark`] is called on this task, or returns at once if that happened since the last `park`.
-/// Outside a task it is [`std::thread::park`].
+/// Outside a task it is [`std::thread::park`], which no [cancel scope](crate::cancel) ends.
 ///
 /// As in `std` the token is one: several `unpark`s let one `park` return. Unlike `std`'s, a task's `park` doesn't return
 /// for no reason.
