@@ -2,8 +2,8 @@
 //!
 //! A worker is a kernel thread on a *seat*: what the others see of it, its slot, its queue's other end, its timers, its
 //! way to sleep. A task that blocks its thread, or computes without end, takes the thread with it, but not the seat's
-//! belongings: every other worker may take tasks from a seat's slot and queue, and claim its timers. So nothing has to be
-//! handed over when a worker is stuck. It only has to be *replaced*: by one on another seat.
+//! belongings: anybody may take tasks from a seat's slot and queue, and claim its timers. So a worker that is stuck has
+//! nothing to hand over. It only has to be *replaced*: by one on another seat.
 //!
 //! # Duties
 //!
@@ -29,7 +29,8 @@
 //! compare-and-swap, so that an announced section costs no lock.
 //!
 //! # Who looks after a seat that is off duty
-//! * Its queue and slot: any worker that searches, as for every seat. A task that is stuck but runs may go on to wake
+//! * Its queue and slot: any worker that searches, as for every seat. But the others may never have to search, so the
+//!   monitor puts what lies there into the injector, now and at each look. A task that is stuck but runs may go on to wake
 //!   others, into its own slot; as its seat is off duty it notifies each time (see `Worker::ready`).
 //! * Its timers: the monitor.
 //! * A spare seat has nothing in its queue and slot: its worker has put it into the injector before it parked.
@@ -64,7 +65,7 @@ use crate::control::Header;
 use crate::primitive::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use crate::stack;
 use crate::timer::Timers;
-use crossbeam_deque::{Stealer, Worker as Deque};
+use crossbeam_deque::{Steal, Stealer, Worker as Deque};
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 use std::io;
@@ -77,6 +78,8 @@ use std::time::{Duration, Instant};
 pub(super) const SPARE_FOR: Duration = Duration::from_secs(10);
 
 const SPARES_FOR_A_LAST_ONE: usize = 16;
+/// How many tasks the monitor moves from one seat before it looks at the next.
+const RESCUED_AT_ONCE: usize = 4096;
 
 pub(super) const ON: u8 = 0;
 /// In an announced section; whoever publishes work should know.
@@ -270,10 +273,27 @@ impl Scheduler {
         }
         self.idle.count_off_duty(duty == AWAY);
         drop(roster);
-        if seat.has_work() {
-            self.notify();
-        }
+        self.rescue(seat);
         true
+    }
+
+    /// Puts what lies with one that is stuck into the injector, where those find it who have enough of their own to do, too.
+    pub(super) fn rescue(&self, seat: &Seat) {
+        if !seat.has_work() {
+            return;
+        }
+        // The rest comes at the next look.
+        for _ in 0..RESCUED_AT_ONCE {
+            match seat.stealer.steal() {
+                Steal::Success(task) => self.injector.push(task),
+                Steal::Retry => {}
+                Steal::Empty => break,
+            }
+        }
+        if let Some(task) = seat.slot.steal() {
+            self.injector.push(Runnable(task));
+        }
+        self.notify();
     }
 
     /// Puts a worker back on duty that was called stuck, but has gone to sleep.

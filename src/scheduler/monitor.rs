@@ -276,7 +276,7 @@ impl<'a> Watch<'a> {
             match seat.duty() {
                 SPARE => {}
                 STUCK if seat.sleep.is_asleep() => scheduler.reinstate(seat),
-                STUCK => {}
+                STUCK => scheduler.rescue(seat),
                 duty @ (AWAY | BRIEFLY_AWAY) => {
                     if is_unmoved || called && duty == AWAY {
                         relieved += usize::from(scheduler.relieve(seat, duty));
