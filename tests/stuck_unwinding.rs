@@ -176,9 +176,11 @@ fn nobody_else_panics() {
                         assert!(!thread::panicking());
                         match i % 3 {
                             0 => task::yield_now(),
-                            1 => task::sleep(ms(1)),
+                            1 => throng::blocking(task::yield_now),
                             _ => _ = throng::spawn(|| assert!(!thread::panicking())).join(),
                         }
+                        // So that workers come to look after one another.
+                        task::sleep(ms(1));
                     }
                 })
             })
