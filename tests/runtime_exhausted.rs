@@ -1,7 +1,10 @@
 //! No thread, no descriptor, no address space: an error, and the program goes on. Each in a process of its own.
 
 mod common;
+#[path = "common/limits.rs"]
+mod limits;
 
+use limits::{become_nobody_else, limit, passes_in_a_child, threads};
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -9,47 +12,10 @@ use throng::net::lookup_host;
 use throng::runtime::Runtime;
 use throng::task::Builder;
 
-#[track_caller]
-fn passes_in_a_child(test: &str) {
-    let output = common::in_child(test);
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{:?}\n{}\n{error}", output.status, String::from_utf8_lossy(&output.stdout));
-}
-
-/// Sets what this process may have, and returns what it was before.
-#[expect(unsafe_code, reason = "resource limits have no safe face in `std`")]
-fn limit(resource: libc::__rlimit_resource_t, soft: u64) -> u64 {
-    let mut limits = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: both calls take a pointer to a structure that lives.
-    unsafe {
-        assert_eq!(libc::getrlimit(resource, &mut limits), 0);
-        let before = limits.rlim_cur;
-        limits.rlim_cur = soft;
-        assert_eq!(libc::setrlimit(resource, &limits), 0);
-        before
-    }
-}
-
 /// How much address space this process has.
 fn address_space() -> u64 {
     let pages = std::fs::read_to_string("/proc/self/statm").expect("procfs");
     pages.split(' ').next().expect("a number").parse::<u64>().expect("a number") * 4096
-}
-
-/// Becomes a user who has no other process, so that the limit of a user's threads is this process's own.
-#[expect(unsafe_code, reason = "the user's id has no safe face in `std`")]
-fn become_nobody_else() {
-    // SAFETY: both only ask and tell the kernel. An id that nobody has is as good as any other.
-    unsafe {
-        if libc::getuid() == 0 {
-            assert_eq!(libc::setuid(1_000_000_000 + std::process::id()), 0);
-        }
-    }
-}
-
-/// How many threads there are of this process's user: those of this process, but for a process with a user of its own.
-fn threads() -> u64 {
-    std::fs::read_dir("/proc/self/task").expect("procfs").count() as u64
 }
 
 /// A runtime that has stacks enough for those who go on. It has one worker: another one would have a stock of its own.

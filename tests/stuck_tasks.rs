@@ -220,7 +220,6 @@ fn the_queue_of_one_that_is_stuck() {
 
 /// Those who are on duty always have something else to do. That is no reason to leave the queue of one that is stuck.
 #[test]
-#[ignore = "fails: workers that always have tasks of their own never look there"]
 fn the_queue_of_one_that_is_stuck_beside_busy_ones() {
     for workers in WORKERS {
         for way in WAYS {
