@@ -173,7 +173,11 @@ fn work_arrives_as_sections_begin_and_end() {
                 let stop = Arc::clone(&stop);
                 runtime.spawn(move || {
                     while !stop.load(SeqCst) {
-                        blocking(|| if i % 2 == 0 { thread::yield_now() });
+                        blocking(|| {
+                            if i % 2 == 0 {
+                                thread::yield_now()
+                            }
+                        });
                         task::yield_now();
                     }
                 })
