@@ -52,7 +52,7 @@ fn the_value_comes_out() {
 fn the_panic_comes_out() {
     let test = || {
         let payload = catch_unwind(|| blocking(|| blocking(|| std::panic::resume_unwind(Box::new("out")))));
-        assert_eq!(message(&*payload.map(|()| ()).unwrap_err()), "out");
+        assert_eq!(message(&*payload.unwrap_err()), "out");
         // The section is over: waits are as ever.
         task::yield_now();
         task::sleep(ms(1));
@@ -65,7 +65,7 @@ fn the_panic_comes_out() {
             runtime.run(test);
         }
         let payload = runtime.spawn(|| blocking(|| std::panic::resume_unwind(Box::new("out")))).join();
-        assert_eq!(message(&*payload.map(|()| ()).unwrap_err()), "out");
+        assert_eq!(message(&*payload.unwrap_err()), "out");
     }
 }
 
