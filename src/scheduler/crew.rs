@@ -244,6 +244,14 @@ impl Crew {
         index + 1 == self.seats.len()
     }
 
+    /// The last seat, if the one there is on duty.
+    fn last_on_duty(&self) -> Option<usize> {
+        let last = self.seats.len() - 1;
+        let is_on_duty =
+            self.has_last_one.load(Ordering::Relaxed) && self.seats[last].get().is_some_and(|seat| seat.is_on_duty());
+        is_on_duty.then_some(last)
+    }
+
     /// A seat without a thread.
     fn vacant_seat(&self, roster: &mut Roster) -> Option<usize> {
         if let Some(index) = roster.vacant.pop() {
@@ -444,6 +452,10 @@ impl Worker {
         seat.duty.store(SPARE, Ordering::Release);
         roster.spares.push(self.index());
         drop(roster);
+        if let Some(last) = scheduler.crew.last_on_duty() {
+            // It sleeps perhaps, with what it has set aside. It changes places with a spare one when it reports.
+            scheduler.wake(last);
+        }
         if std::mem::take(searching) && scheduler.idle.end_search() {
             scheduler.notify();
         }
