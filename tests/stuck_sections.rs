@@ -8,7 +8,7 @@ mod waits;
 
 use common::{WORKERS, message, ms, runtime, scaled, until};
 use std::io::{Read, Write};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Barrier};
 use std::thread;
@@ -51,8 +51,8 @@ fn the_value_comes_out() {
 #[test]
 fn the_panic_comes_out() {
     let test = || {
-        let payload = catch_unwind(|| blocking(|| blocking(|| std::panic::resume_unwind(Box::new("out")))));
-        assert_eq!(message(&*payload.map(|()| ()).unwrap_err()), "out");
+        let payload = catch_unwind(|| -> () { blocking(|| blocking(|| resume_unwind(Box::new("out")))) });
+        assert_eq!(message(&*payload.unwrap_err()), "out");
         // The section is over: waits are as ever.
         task::yield_now();
         task::sleep(ms(1));
@@ -64,8 +64,8 @@ fn the_panic_comes_out() {
         for _ in 0..10 {
             runtime.run(test);
         }
-        let payload = runtime.spawn(|| blocking(|| std::panic::resume_unwind(Box::new("out")))).join();
-        assert_eq!(message(&*payload.map(|()| ()).unwrap_err()), "out");
+        let payload = runtime.spawn(|| -> () { blocking(|| resume_unwind(Box::new("out"))) }).join();
+        assert_eq!(message(&*payload.unwrap_err()), "out");
     }
 }
 
@@ -243,7 +243,7 @@ fn a_section_outlives_a_caught_panic_inside() {
             blocking(|| {
                 let here = thread::current().id();
                 let caught = catch_unwind(AssertUnwindSafe(|| {
-                    blocking(|| std::panic::resume_unwind(Box::new("inside")));
+                    blocking(|| resume_unwind(Box::new("inside")));
                 }));
                 assert!(caught.is_err());
                 task::sleep(ms(1));

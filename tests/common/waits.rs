@@ -133,7 +133,7 @@ fn locks() -> Vec<Wait> {
 
     let barrier = Arc::new(Barrier::new(2));
     let other = Arc::clone(&barrier);
-    waits.push(wait("Barrier", move || drop(other.wait()), move || drop(barrier.wait())));
+    waits.push(wait("Barrier", move || _ = other.wait(), move || _ = barrier.wait()));
 
     let group = WaitGroup::new();
     let member = group.clone();
