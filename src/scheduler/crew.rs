@@ -75,7 +75,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How long a spare thread waits to be called in before it ends.
-pub(super) const SPARE_FOR: Duration = Duration::from_secs(10);
+pub(super) const SPARE_FOR: Duration = Duration::from_secs(3);
 
 const SPARES_FOR_A_LAST_ONE: usize = 16;
 /// How many tasks the monitor moves from one seat before it looks at the next.
@@ -223,6 +223,12 @@ impl Crew {
         self.seats[..self.len()].iter().map(|seat| &***seat.get().expect("an open seat"))
     }
 
+    /// How many threads there are.
+    pub(super) fn threads(&self) -> usize {
+        // Relaxed: a hint.
+        self.iter().filter(|seat| seat.thread.load(Ordering::Relaxed) != 0).count()
+    }
+
     /// Whether work lies with one that is stuck.
     pub(super) fn has_work_left(&self) -> bool {
         self.iter().any(|seat| seat.duty() == STUCK && seat.has_work())
@@ -245,7 +251,7 @@ impl Crew {
     }
 
     /// The last seat, if the one there is on duty.
-    fn last_on_duty(&self) -> Option<usize> {
+    pub(super) fn last_on_duty(&self) -> Option<usize> {
         let last = self.seats.len() - 1;
         let is_on_duty =
             self.has_last_one.load(Ordering::Relaxed) && self.seats[last].get().is_some_and(|seat| seat.is_on_duty());

@@ -375,11 +375,11 @@ impl<'a> Watch<'a> {
             quota
         };
         let on_duty = idle.on_duty();
-        if on_duty < quota
-            && let Err(Short(error)) = scheduler.call_in(quota - on_duty)
-            && idle.on_duty() == 0
-        {
-            scheduler.shortage.give(scheduler.crew.len(), error);
+        let error = if on_duty < quota { scheduler.call_in(quota - on_duty).err() } else { None };
+        // The last one is no help to what it has set aside.
+        let is_set_aside = !scheduler.set_aside.is_empty() && scheduler.crew.last_on_duty().is_some();
+        if idle.on_duty() == usize::from(is_set_aside) && (is_set_aside || error.is_some()) {
+            scheduler.shortage.give(scheduler.crew.threads(), error.and_then(|Short(error)| error));
         }
     }
 
