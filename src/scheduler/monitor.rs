@@ -32,6 +32,7 @@
 //! * Where the number of workers wasn't given, it asks every ten seconds for how many processors this process may use: the
 //!   quota of its control groups, and who of them may, can change.
 //! * When all have slept for a while it asks whether that may be for ever; see `deadlock.rs`.
+//! * If a worker too many sleeps, it gets that one up, to become spare.
 //! * If somebody is up and doesn't move while others sleep and none of them naps, it gets one up, which looks into the
 //!   queues and the slots, at the timers and the poller (see `search.rs`).
 //!
@@ -227,8 +228,8 @@ impl<'a> Watch<'a> {
         let monitor = &scheduler.monitor;
         let now = Instant::now();
         let timer = scheduler.crew.iter().filter(|seat| !seat.is_on_duty()).filter_map(|seat| seat.timers.next()).min();
-        let is_short = scheduler.idle.on_duty() < scheduler.crew.roster.lock().wanted;
-        let is_quiet = self.quiet_since.is_some_and(|since| now - since >= TO_SLEEP) && !is_short;
+        let are_as_wanted = scheduler.idle.on_duty() == scheduler.crew.roster.lock().wanted;
+        let is_quiet = self.quiet_since.is_some_and(|since| now - since >= TO_SLEEP) && are_as_wanted;
         let state = if is_quiet {
             ASLEEP
         } else if self.interval > ALERT && now - self.begun >= TO_BEGIN_ANEW {
@@ -306,14 +307,15 @@ impl<'a> Watch<'a> {
         let blocked = self.look_again(&suspects);
         relieved += blocked;
         self.woken.drain(..).for_each(Wakeup::fire);
-        if unmoved > 0
-            && scheduler.naps.load(Ordering::Relaxed) == 0
+        self.follow_machine(now);
+        self.reinforce(relieved, unmoved);
+        // To watch, or to find that it is one too many.
+        let is_unwatched = unmoved > 0 && scheduler.naps.load(Ordering::Relaxed) == 0;
+        if (is_unwatched || scheduler.idle.has_surplus())
             && let Choice::Wake(index) = scheduler.idle.choose_unfenced()
         {
             scheduler.wake(index);
         }
-        self.follow_machine(now);
-        self.reinforce(relieved, unmoved);
         self.set_interval(now, !suspects.is_empty() || relieved > 0);
     }
 

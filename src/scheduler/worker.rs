@@ -327,11 +327,17 @@ impl Worker {
         let seat = self.seat();
         if let Some(displaced) = seat.slot.put(task) {
             self.queue.push(Runnable(displaced));
-            self.scheduler.notify_local();
+            self.notify_own();
         } else if seat.duty() != ON {
             // What runs here is known to take long, and nobody looks at this slot by himself.
             self.scheduler.notify();
         }
+    }
+
+    /// Work has been put into its own queue. While it is stuck nobody counts on it to come to that.
+    #[inline]
+    fn notify_own(&self) {
+        if self.seat().duty() == ON { self.scheduler.notify_local() } else { self.scheduler.notify() }
     }
 
     /// A new task has been spawned here.
@@ -343,8 +349,9 @@ impl Worker {
         match seat.slot.put(task) {
             Some(displaced) => {
                 self.queue.push(Runnable(displaced));
-                self.scheduler.notify_local();
+                self.notify_own();
             }
+            None if seat.duty() != ON => self.scheduler.notify(),
             // The spawner may go on for long without waiting, so somebody should look after its slot: one that naps does.
             // A sleeper missed for want of a fence is got up by the next spawn.
             None if !naps_shortly(&self.scheduler.naps) => self.call_for_nap(),
@@ -646,7 +653,10 @@ impl Worker {
                     scheduler.monitor.call();
                 } else if self.seat().exchange_duty(AWAY, STUCK) {
                     scheduler.idle.count_off_duty(true);
-                    scheduler.call_spare_in(&mut roster);
+                    if !scheduler.call_spare_in(&mut roster) {
+                        drop(roster);
+                        scheduler.monitor.call();
+                    }
                 }
             }
             Choice::Nothing => {}
