@@ -1,7 +1,7 @@
 //! A coarse clock, for those who can't afford to read a real one at each wait: for reports, and nothing else.
 //!
 //! Whoever reads a real clock now and then sets it: a worker that looks for work, or that has just got up, and the
-//! helper thread that watches the workers. So it is late by a few milliseconds at most while anybody works. It is written
+//! monitor, which watches the workers. So it is late by a few milliseconds at most while anybody works. It is written
 //! when the millisecond has changed only: its line is in the cache of every worker.
 
 use crate::primitive::{Ordering, StaticAtomicU64};

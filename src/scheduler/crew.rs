@@ -209,7 +209,7 @@ impl Crew {
     /// How many seats are in use, or were.
     #[inline]
     pub(super) fn len(&self) -> usize {
-        // Acquire: pairs with the Release of `open_seat`.
+        // Acquire: pairs with the Release of `vacant_seat`.
         self.open.load(Ordering::Acquire)
     }
 

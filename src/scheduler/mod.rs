@@ -340,9 +340,7 @@ impl Scheduler {
         self.crew.want(&mut roster, workers, &self.idle);
         drop(roster);
         // Those that sleep and are too many find that out when they get up.
-        for index in self.idle.choose_all() {
-            self.wake(index);
-        }
+        self.wake_sleepers();
         self.monitor.call();
     }
 
@@ -360,10 +358,14 @@ impl Scheduler {
         self.injector.len() + self.set_aside.len() + self.crew.iter().map(waits).sum::<usize>()
     }
 
-    fn wake_all(&self) {
+    fn wake_sleepers(&self) {
         for index in self.idle.choose_all() {
             self.wake(index);
         }
+    }
+
+    fn wake_all(&self) {
+        self.wake_sleepers();
         self.wake_spares();
         self.monitor.call();
     }

@@ -330,8 +330,7 @@ impl Worker {
     fn has_to_stay_up(&self) -> bool {
         let scheduler = &*self.scheduler;
         !scheduler.injector.is_empty()
-            || !self.seat().stealer.is_empty()
-            || !self.seat().slot.peek().is_null()
+            || self.seat().has_work()
             || self.seat().duty() != ON
             || !scheduler.set_aside.is_empty() && !self.is_last_one()
             || scheduler.crew.len() > scheduler.idle.on_duty() && scheduler.crew.has_work_left()
