@@ -358,6 +358,13 @@ impl Scheduler {
         self.injector.len() + self.set_aside.len() + self.crew.iter().map(waits).sum::<usize>()
     }
 
+    /// Gets a worker up to look around, if one sleeps and none searches.
+    fn call_for_nap(&self) {
+        if let Choice::Wake(index) = self.idle.choose_unfenced() {
+            self.wake(index);
+        }
+    }
+
     fn wake_sleepers(&self) {
         for index in self.idle.choose_all() {
             self.wake(index);

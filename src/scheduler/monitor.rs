@@ -43,7 +43,6 @@
 
 use super::Scheduler;
 use super::crew::{AWAY, BRIEFLY_AWAY, ON, SPARE, STUCK, Seat, Short};
-use super::idle::Choice;
 use super::thread_state::ThreadState;
 use crate::census::Member;
 use crate::control::clock;
@@ -311,10 +310,8 @@ impl<'a> Watch<'a> {
         self.reinforce(relieved, unmoved);
         // To watch, or to find that it is one too many.
         let is_unwatched = unmoved > 0 && scheduler.naps.load(Ordering::Relaxed) == 0;
-        if (is_unwatched || scheduler.idle.has_surplus())
-            && let Choice::Wake(index) = scheduler.idle.choose_unfenced()
-        {
-            scheduler.wake(index);
+        if is_unwatched || scheduler.idle.has_surplus() {
+            scheduler.call_for_nap();
         }
         self.set_interval(now, !suspects.is_empty() || relieved > 0);
     }

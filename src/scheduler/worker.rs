@@ -362,9 +362,7 @@ impl Worker {
     /// Gets a worker up to look after this one, if one sleeps.
     #[cold]
     pub(super) fn call_for_nap(&self) {
-        if let Choice::Wake(index) = self.scheduler.idle.choose_unfenced() {
-            self.scheduler.wake(index);
-        }
+        self.scheduler.call_for_nap();
     }
 
     /// What to run next, if it is at hand.
