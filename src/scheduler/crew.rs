@@ -30,8 +30,12 @@
 //!
 //! # Who looks after a seat that is off duty
 //! * Its queue and slot: any worker that searches, as for every seat. But the others may never have to search, so the
-//!   monitor puts what lies there into the injector, now and at each look. A task that is stuck but runs may go on to wake
-//!   others, into its own slot; as its seat is off duty it notifies each time (see `Worker::ready`).
+//!   monitor takes over what lies there, now and at each look. What has begun goes into the injector. New tasks are often
+//!   of the kind that got their neighbour stuck: they are *set aside*, and taken one by one, after what the injector
+//!   and the poller have (and each [`SET_ASIDE_TURNS`](worker::SET_ASIDE_TURNS) turns in any case). So beside three
+//!   hundred tasks that run on, those that serve somebody wait for two of these, not for all. A task that is stuck but
+//!   runs may go on to wake others, into its own slot; as its seat is off duty it notifies each time (see
+//!   `Worker::ready`).
 //! * Its timers: the monitor.
 //! * A spare seat has nothing in its queue and slot: its worker has put it into the injector before it parked.
 //!
@@ -291,7 +295,7 @@ impl Scheduler {
         true
     }
 
-    /// Puts what lies with one that is stuck into the injector, where those find it who have enough of their own to do, too.
+    /// Takes over what lies with one that is stuck, so that those find it who have enough of their own to do, too.
     pub(super) fn rescue(&self, seat: &Seat) {
         if !seat.has_work() {
             return;
@@ -299,15 +303,22 @@ impl Scheduler {
         // The rest comes at the next look.
         for _ in 0..RESCUED_AT_ONCE {
             match seat.stealer.steal() {
-                Steal::Success(task) => self.injector.push(task),
+                Steal::Success(task) => self.take_over(task),
                 Steal::Retry => {}
                 Steal::Empty => break,
             }
         }
         if let Some(task) = seat.slot.steal() {
-            self.injector.push(Runnable(task));
+            self.take_over(Runnable(task));
         }
         self.notify();
+    }
+
+    /// A new task is set aside: if it is of the kind that got its neighbour stuck, those that have begun needn't wait for it.
+    fn take_over(&self, task: Runnable) {
+        // SAFETY: it came out of a queue, so it is unfinished and ours.
+        let has_begun = unsafe { task.0.as_ref() }.fiber.get().is_some();
+        if has_begun { &self.injector } else { &self.set_aside }.push(task);
     }
 
     /// Puts a worker back on duty that was called stuck, but has gone to sleep.

@@ -88,7 +88,7 @@ pub(crate) struct Scheduler {
     monitor: Monitor,
     monitor_thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     injector: Injector<Runnable>,
-    /// New tasks that the last worker doesn't take; see `crew.rs`.
+    /// New tasks that the last worker doesn't take, and those from the queues of stuck ones; see `crew.rs`.
     set_aside: Injector<Runnable>,
     idle: Idle,
     netpoll: Arc<Netpoll>,
@@ -350,6 +350,12 @@ impl Scheduler {
 
     pub(crate) fn max_threads(&self) -> usize {
         self.crew.max_threads()
+    }
+
+    /// Whether tasks lie where every worker looks for them. A hint.
+    #[inline]
+    fn has_injected(&self) -> bool {
+        !self.injector.is_empty() || !self.set_aside.is_empty()
     }
 
     /// How many tasks lie in queues. A hint.

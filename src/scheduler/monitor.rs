@@ -14,8 +14,14 @@
 //!
 //! # Waves
 //! If most of those that are on duty are stuck, and work waits, those called in for them will most likely be stuck soon,
-//! too. So each wave is twice the one before, up to the number of tasks that wait: 64 sleeping threads are there after
-//! six looks. When most workers move, or one has nothing to do, the wave is over, and who is too many becomes spare.
+//! too. So each wave is twice the one before, or four times if all of that one were found asleep at once, up to the number
+//! of tasks that wait: 64 sleeping threads are there after four looks. Tasks that run on share the processors among them,
+//! so a wave of these ends at [`RUNNING_ON`] times the usual number. When most workers move, or one has nothing to do,
+//! the wave is over, and who is too many becomes spare.
+//!
+//! Hundreds of threads that run on leave the monitor a hundredth part of a processor, as to each of them. So it does
+//! little: it asks for a short time slice, which lets it begin at once, looks less often than for those that block, and
+//! starts no more threads at a time than are of use.
 //!
 //! # When it looks
 //! A look costs some ten microseconds of processor time, most of it for waking up. So it looks often only if there is
@@ -40,6 +46,8 @@
 //! * Signals that interrupt a task: what it holds then nobody knows.
 //! * A tick of half a millisecond throughout: a hundredth of the processor time of two cores.
 //! * To tell a blocked thread by its processor time alone: one that others keep from the processor looks the same.
+//! * To let a wave of 300 tasks that run on double to the end, and the newcomers start one another: each thread's start
+//!   takes 25 µs of a processor's time that is shared by all of them, half a second in all.
 
 use super::Scheduler;
 use super::crew::{AWAY, BRIEFLY_AWAY, ON, SPARE, STUCK, Seat, Short};
@@ -66,8 +74,12 @@ const TO_SLEEP: Duration = Duration::from_millis(20);
 const TO_BEGIN_ANEW: Duration = Duration::from_millis(5);
 /// At a stretch, a thread that runs on may have so much processor time, so that those that wake up need not wait for it.
 const SLICE: Duration = Duration::from_millis(20);
+/// The monitor's own: its work is short, and shouldn't wait.
+const OWN_SLICE: Duration = Duration::from_micros(100);
 /// How often the processors are counted, which takes a few files to be read.
 const TO_COUNT: Duration = Duration::from_secs(10);
+/// How many times the usual number of workers a wave of tasks that run on may be.
+const RUNNING_ON: usize = 8;
 const TOO_LONG: Duration = Duration::from_millis(10);
 const TOO_BUSY: Duration = Duration::from_micros(200);
 
@@ -144,6 +156,7 @@ impl Monitor {
 /// The monitor's thread.
 pub(super) fn main(scheduler: Arc<Scheduler>) {
     super::thread_state::want_precise_timers();
+    super::thread_state::set_slice(0, Some(OWN_SLICE));
     let _ = scheduler.monitor.thread.set(thread::current());
     let mut watch = Watch::new(&scheduler);
     while !scheduler.is_over() {
@@ -189,6 +202,36 @@ enum Verdict {
     RunsOn,
 }
 
+/// Those that are on duty at once while most of them get stuck.
+#[derive(Default)]
+struct Wave {
+    /// How many they are; 0 if there is none.
+    size: usize,
+    /// How many have got stuck since it is of that size.
+    stuck: usize,
+}
+
+impl Wave {
+    /// So many have got stuck. Returns whether that is half of it, and so the next one should be greater.
+    fn count(&mut self, blocked: usize, ran_on: usize, wanted: usize) -> bool {
+        self.stuck += blocked + ran_on;
+        blocked + ran_on > 0 && 2 * self.stuck >= self.size.max(wanted)
+    }
+
+    /// The next one, for tasks of which so many wait.
+    fn grow(&mut self, blocked: usize, wanted: usize, waiting: usize) {
+        let next = match blocked {
+            _ if self.size == 0 => wanted,
+            // They only compete for the processors.
+            0 => (2 * self.size).min(self.size.max(RUNNING_ON * wanted)),
+            // All of it, within one look.
+            _ if blocked >= self.size => 4 * self.size,
+            _ => 2 * self.size,
+        };
+        *self = Wave { size: next.min(waiting).max(wanted), stuck: 0 };
+    }
+}
+
 struct Watch<'a> {
     scheduler: &'a Scheduler,
     member: Member,
@@ -198,8 +241,7 @@ struct Watch<'a> {
     begun: Instant,
     last_blocked: Option<Instant>,
     quiet_since: Option<Instant>,
-    /// How many were called in at once, while most block.
-    wave: usize,
+    wave: Wave,
     woken: Vec<Wakeup>,
     /// When the processors were last counted.
     counted: Instant,
@@ -215,7 +257,7 @@ impl<'a> Watch<'a> {
             begun: Instant::now(),
             last_blocked: None,
             quiet_since: None,
-            wave: 0,
+            wave: Wave::default(),
             woken: Vec::new(),
             counted: Instant::now(),
         }
@@ -266,11 +308,14 @@ impl<'a> Watch<'a> {
         let scheduler = self.scheduler;
         let now = Instant::now();
         clock::tick(now);
-        let mut relieved = 0;
+        let mut blocked = 0;
+        let mut ran_on = 0;
         let mut unmoved = 0;
         let mut suspects = Vec::new();
-        self.records.resize_with(scheduler.crew.len(), || Record::new(now));
         for (index, seat) in scheduler.crew.iter().enumerate() {
+            if index == self.records.len() {
+                self.records.push(Record::new(now));
+            }
             let record = &mut self.records[index];
             let is_unmoved = record.is_unmoved(seat, now);
             match seat.duty() {
@@ -279,19 +324,19 @@ impl<'a> Watch<'a> {
                 STUCK => scheduler.rescue(seat),
                 duty @ (AWAY | BRIEFLY_AWAY) => {
                     if is_unmoved || called && duty == AWAY {
-                        relieved += usize::from(scheduler.relieve(seat, duty));
+                        blocked += usize::from(scheduler.relieve(seat, duty));
                     }
                 }
                 _ if seat.sleep.is_asleep() => record.since = now,
                 // In a wave there is no need to see it twice at the same turn.
-                duty if is_unmoved || self.wave > 0 => {
+                duty if is_unmoved || self.wave.size > 0 => {
                     unmoved += usize::from(is_unmoved);
                     match record.judge(seat, now) {
                         Verdict::Fine => {}
                         Verdict::Blocked(busy) => suspects.push((index, busy)),
                         Verdict::RunsOn => {
                             if scheduler.relieve(seat, duty) {
-                                relieved += 1;
+                                ran_on += 1;
                                 record.thread.set_slice(Some(SLICE));
                             }
                         }
@@ -303,17 +348,16 @@ impl<'a> Watch<'a> {
                 seat.timers.expire(now, &mut self.woken);
             }
         }
-        let blocked = self.look_again(&suspects);
-        relieved += blocked;
+        blocked += self.look_again(&suspects);
         self.woken.drain(..).for_each(Wakeup::fire);
         self.follow_machine(now);
-        self.reinforce(relieved, unmoved);
+        self.reinforce(blocked, ran_on, unmoved);
         // To watch, or to find that it is one too many.
         let is_unwatched = unmoved > 0 && scheduler.naps.load(Ordering::Relaxed) == 0;
         if is_unwatched || scheduler.idle.has_surplus() {
             scheduler.call_for_nap();
         }
-        self.set_interval(now, !suspects.is_empty() || relieved > 0);
+        self.set_interval(now, !suspects.is_empty() || blocked > 0);
     }
 
     /// Those that still sleep in the kernel are blocked. Returns how many.
@@ -356,19 +400,17 @@ impl<'a> Watch<'a> {
     }
 
     /// Calls in as many as are wanted.
-    fn reinforce(&mut self, relieved: usize, unmoved: usize) {
+    fn reinforce(&mut self, blocked: usize, ran_on: usize, unmoved: usize) {
         let scheduler = self.scheduler;
         let idle = &scheduler.idle;
         let quota = {
             let mut roster = scheduler.crew.roster.lock();
-            let most_are_stuck = 2 * idle.on_duty() <= self.wave.max(roster.wanted);
-            if relieved > 0 && most_are_stuck {
-                let next = if self.wave == 0 { roster.wanted } else { 2 * self.wave };
-                self.wave = next.min(scheduler.waiting()).max(roster.wanted);
+            if self.wave.count(blocked, ran_on, roster.wanted) {
+                self.wave.grow(blocked, roster.wanted, scheduler.waiting());
             } else if 2 * unmoved <= idle.on_duty() || idle.any_sleeps() {
-                self.wave = 0;
+                self.wave = Wave::default();
             }
-            roster.extra = self.wave.saturating_sub(roster.wanted);
+            roster.extra = self.wave.size.saturating_sub(roster.wanted);
             let quota = roster.wanted + roster.extra;
             idle.set_quota(quota);
             quota
@@ -416,5 +458,46 @@ impl Record {
             return Verdict::RunsOn;
         }
         Verdict::Fine
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The sizes of the waves when `blocked` and `ran_on` tell how many of each get stuck between two looks.
+    fn sizes(looks: usize, wanted: usize, waiting: usize, stuck: impl Fn(usize) -> (usize, usize)) -> Vec<usize> {
+        let mut wave = Wave::default();
+        let mut sizes = Vec::new();
+        for _ in 0..looks {
+            let (blocked, ran_on) = stuck(wave.size.max(wanted));
+            if wave.count(blocked, ran_on, wanted) {
+                wave.grow(blocked, wanted, waiting);
+            }
+            sizes.push(wave.size);
+        }
+        sizes
+    }
+
+    #[test]
+    fn a_wave_of_those_that_block_grows_to_what_waits() {
+        assert_eq!(sizes(5, 2, 60, |on_duty| (on_duty, 0)), [2, 8, 32, 60, 60]);
+        assert_eq!(sizes(5, 2, 60, |on_duty| (on_duty / 2, 0)), [2, 4, 8, 16, 32]);
+    }
+
+    #[test]
+    fn a_wave_of_those_that_run_on_is_bounded() {
+        assert_eq!(sizes(7, 2, 300, |on_duty| (0, on_duty)), [2, 4, 8, 16, 16, 16, 16]);
+        // One that has grown isn't cut.
+        assert_eq!(
+            sizes(5, 2, 300, |on_duty| if on_duty < 32 { (on_duty, 0) } else { (0, on_duty) }),
+            [2, 8, 32, 32, 32]
+        );
+    }
+
+    #[test]
+    fn it_grows_when_half_of_it_is_stuck_however_that_is_spread() {
+        assert_eq!(sizes(8, 4, 300, |_| (0, 1)), [0, 4, 4, 8, 8, 8, 8, 16]);
+        assert_eq!(sizes(4, 4, 300, |_| (0, 0)), [0, 0, 0, 0]);
     }
 }

@@ -1,7 +1,7 @@
 //! A worker without work: where it looks, and how it goes to sleep.
 //!
-//! It looks, in this order: at its timers, into its own slot and queue, into the injector, and at the other workers, from
-//! a random one on. Then it goes to sleep in the poller, if nobody else is there, else in the kernel's thread parker. See
+//! It looks, in this order: at its timers, into its own slot and queue, into the injector, if any task was set aside (see
+//! `crew.rs`) at the poller and then at those, and at the other workers, from a random one on. Then it goes to sleep in the poller, if nobody else is there, else in the kernel's thread parker. See
 //! `idle.rs` for why no work is overlooked.
 //!
 //! # What is worth stealing
@@ -155,6 +155,12 @@ impl Worker {
         self.fire(woken);
         if let Some(task) = self.quick_next().or_else(|| self.take_injected()) {
             return Some(task);
+        }
+        if !self.scheduler.set_aside.is_empty() {
+            self.poll_now();
+            if let task @ Some(_) = self.quick_next().or_else(|| self.take_set_aside()) {
+                return task;
+            }
         }
         if !*searching {
             *searching = self.scheduler.idle.start_search();

@@ -60,16 +60,20 @@ pub(super) fn current() -> libc::pid_t {
 
 /// How long the kernel's scheduler lets a thread run at a stretch; `None` for the usual time. It has the same share of
 /// the processor in either case, but the longer its turn, the later it comes, and one that wakes up with a shorter one
-/// need not wait until it is over. (From Linux 6.12 on; before, this changes nothing.)
+/// need not wait until it is over. (From Linux 6.12 on; before, this changes nothing.) Threads and processes that it
+/// starts begin with the usual time.
 pub(super) fn set_slice(thread: libc::pid_t, slice: Option<Duration>) {
     // SAFETY: both calls are told how large the structure is, which is plain integers.
     unsafe {
         let mut attributes: libc::sched_attr = std::mem::zeroed();
         let size = size_of::<libc::sched_attr>();
         let known = libc::syscall(libc::SYS_sched_getattr, thread, &mut attributes, size, 0) == 0;
-        // Threads under a policy of the user's own are left alone.
-        if known && attributes.sched_policy == libc::SCHED_OTHER as u32 {
+        // Threads under a policy of the user's own are left alone, and those whose priority the flag would keep from
+        // what they start.
+        if known && attributes.sched_policy == libc::SCHED_OTHER as u32 && attributes.sched_nice >= 0 {
             attributes.sched_runtime = slice.map_or(0, |slice| slice.as_nanos() as u64);
+            // Once set, it may not be taken back.
+            attributes.sched_flags |= libc::SCHED_FLAG_RESET_ON_FORK as u64;
             libc::syscall(libc::SYS_sched_setattr, thread, &attributes, 0);
         }
     }

@@ -22,8 +22,9 @@
 //!
 //! # Fairness
 //! A chain of hand-offs through the next slot shares one turn at the queue: after [`HAND_OFFS`] of them the woken task
-//! goes behind the queue. Every [`INJECTOR_TURNS`] turns the injector comes first, every [`TIMER_TURNS`] the clock is
-//! read if there are timers, and every [`POLL_TURNS`] the poller is asked if there are sockets.
+//! goes behind the queue. Every [`INJECTOR_TURNS`] turns the injector comes first, or every
+//! [`SET_ASIDE_TURNS`] what was set aside; every [`TIMER_TURNS`] the clock is read if there are timers, and every
+//! [`POLL_TURNS`] the poller is asked if there are sockets.
 
 use super::crew::{AWAY, BRIEFLY_AWAY, ON, STUCK, Seat};
 use super::idle::Choice;
@@ -51,6 +52,7 @@ use std::time::Instant;
 
 const HAND_OFFS: u32 = 128;
 const INJECTOR_TURNS: u32 = 64;
+pub(super) const SET_ASIDE_TURNS: u32 = 512;
 const TIMER_TURNS: u32 = 16;
 const POLL_TURNS: u32 = 64;
 
@@ -459,17 +461,24 @@ impl Worker {
         if turn.is_multiple_of(POLL_TURNS) {
             self.poll_now();
         }
-        if turn.is_multiple_of(INJECTOR_TURNS) { self.take_injected() } else { None }
+        if !turn.is_multiple_of(INJECTOR_TURNS) {
+            None
+        } else if turn.is_multiple_of(SET_ASIDE_TURNS) {
+            self.take_set_aside().or_else(|| self.take_injected())
+        } else {
+            self.take_injected().or_else(|| self.take_set_aside())
+        }
     }
 
-    /// Takes a batch from the injector, or else from what the last worker has set aside.
+    /// Takes a batch from the injector.
     pub(super) fn take_injected(&self) -> Option<NonNull<Header>> {
-        let Scheduler { injector, set_aside, .. } = &*self.scheduler;
-        let task = persist(|| injector.steal_batch_and_pop(&self.queue));
-        if task.is_some() || set_aside.is_empty() || self.is_last_one() {
-            return task;
-        }
-        persist(|| set_aside.steal_batch_and_pop(&self.queue))
+        persist(|| self.scheduler.injector.steal_batch_and_pop(&self.queue))
+    }
+
+    /// Takes a new task that was set aside; one, as the next may get this worker stuck as well.
+    pub(super) fn take_set_aside(&self) -> Option<NonNull<Header>> {
+        let set_aside = &self.scheduler.set_aside;
+        if set_aside.is_empty() || self.is_last_one() { None } else { persist(|| set_aside.steal()) }
     }
 
     pub(super) fn steal_from(&self, victim: &Seat) -> Option<NonNull<Header>> {
@@ -619,7 +628,7 @@ impl Worker {
             seat.exchange_duty(ON, BRIEFLY_AWAY);
         } else if seat.exchange_duty(ON, AWAY) {
             self.scheduler.idle.go_away();
-            if !self.queue.is_empty() || !seat.slot.peek().is_null() {
+            if !self.queue.is_empty() || !seat.slot.peek().is_null() || self.scheduler.has_injected() {
                 self.find_replacement();
             }
         }
