@@ -364,7 +364,7 @@ impl Runtime {
     fn shut_down(&mut self, timeout: Option<Duration>) -> Result<(), Unfinished> {
         let Some(scheduler) = self.scheduler.take() else { return Ok(()) };
         scheduler.stop();
-        if scheduler.is_local() {
+        if scheduler.is_host_of_caller() {
             if std::thread::panicking() {
                 return scheduler.unfinished_tasks().map_or(Ok(()), Err);
             }

@@ -390,6 +390,19 @@ fn dropping_a_runtime_in_its_own_task_is_a_panic() {
 }
 
 #[test]
+fn so_it_is_in_a_blocking_section() {
+    let own = runtime(2);
+    let (send, receive) = mpsc::channel::<Runtime>();
+    let handle = own.spawn(move || {
+        let own = receive.recv().expect("a sender");
+        throng::blocking(|| drop(own));
+    });
+    send.send(own).expect("a receiver");
+    let payload = handle.join().expect_err("a panic");
+    assert!(message(&*payload).contains("by one of its own tasks"), "{}", message(&*payload));
+}
+
+#[test]
 fn a_panicking_task_may_drop_its_runtime() {
     let own = runtime(2);
     let (send, receive) = mpsc::channel::<Runtime>();

@@ -104,6 +104,51 @@ fn one_that_has_begun_goes_on_when_all_others_are_stuck() {
     }
 }
 
+/// The last thread comes to a new task right after one that waits, too.
+#[test]
+fn new_tasks_of_any_stack_size_wait_for_another_thread() {
+    for workers in WORKERS {
+        let most = workers + 16;
+        let (runtime, _told) = with_hook(workers, most);
+        let (go, goes) = unbounded::<()>();
+        let (ready, is_ready) = unbounded();
+        let spawner = runtime.spawn(move || {
+            ready.send(()).unwrap();
+            goes.recv().unwrap();
+            let spawn = |size: usize| task::Builder::new().stack_size(size << 10).spawn(move || size).unwrap();
+            let new: Vec<_> = [64, 64, 512, 2048, 64, 512].map(spawn).into();
+            for _ in 0..10 {
+                task::sleep(ms(1));
+            }
+            new
+        });
+        is_ready.recv().unwrap();
+        let stuck = Stuck::new(&runtime, 2 * most, Way::Sleeps);
+        until(|| stuck.begun() == most - 1);
+        go.send(()).unwrap();
+        let new = spawner.join().unwrap();
+        assert!(new.iter().all(|task| !task.is_finished()), "the last thread took a new task");
+        stuck.release();
+        assert_eq!(new.into_iter().map(|task| task.join().unwrap()).sum::<usize>(), 3264);
+    }
+}
+
+#[test]
+fn a_hook_that_panics_stops_nothing() {
+    let runtime = Runtime::builder().workers(1).max_threads(2).on_shortage(|_| panic!("out of the hook"));
+    let runtime = runtime.build().unwrap();
+    let told = Stuck::new(&runtime, 2, Way::Sleeps).all_begun();
+    let waits = runtime.spawn(|| 1);
+    thread::sleep(ms(50));
+    told.release();
+    assert_eq!(waits.join().unwrap(), 1);
+    // There is still somebody who sees this.
+    let stuck = Stuck::new(&runtime, 1, Way::Sleeps).all_begun();
+    assert_eq!(runtime.spawn(|| 2).join().unwrap(), 2);
+    stuck.release();
+    drop(runtime);
+}
+
 #[test]
 fn the_number_of_workers_changes_under_load() {
     for way in WAYS {

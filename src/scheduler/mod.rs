@@ -195,9 +195,15 @@ impl Scheduler {
         }
     }
 
-    /// Whether the caller is one of this scheduler's tasks.
+    /// Whether the caller is one of this scheduler's tasks, and not in a blocking section.
     pub(crate) fn is_local(&self) -> bool {
         self.local().is_some()
+    }
+
+    /// Whether the caller is one of this scheduler's tasks.
+    pub(crate) fn is_host_of_caller(&self) -> bool {
+        // SAFETY: the task that calls is alive.
+        current::task().is_some_and(|task| unsafe { task.as_ref() }.is_hosted_by(self.as_host()))
     }
 
     /// Makes sure of room for a task's stack. Every admitted task is launched.

@@ -1,6 +1,7 @@
 //! What is said when tasks wait because there are no more threads.
 
 use crate::primitive::{AtomicBool, Ordering};
+use crate::wait::quietly;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -57,7 +58,8 @@ impl Warning {
     pub(super) fn give(&self, threads: usize, error: Option<io::Error>) {
         // Relaxed: only the monitor does this.
         if !self.given.swap(true, Ordering::Relaxed) {
-            (self.hook)(&Shortage { threads, error });
+            // Its panic (of `eprintln!`, too, if nobody reads that) would leave the workers without the monitor.
+            quietly(|| (self.hook)(&Shortage { threads, error }));
         }
     }
 }
