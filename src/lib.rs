@@ -215,6 +215,7 @@ mod overflow;
 #[allow(unsafe_code)]
 mod park;
 mod primitive;
+mod procfs;
 mod rng;
 #[allow(unsafe_code)]
 pub mod runtime;
