@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
-use stuck::{Stuck, Way};
+use stuck::{Stuck, Way, short_of_threads};
 use throng::cancel::Cancelled;
 use throng::runtime::Runtime;
 use throng::task;
@@ -316,7 +316,8 @@ fn shutdown_out_of_time_tells_what_is_waited_for() {
 
 #[test]
 fn what_has_not_begun_is_counted() {
-    let own = runtime(1);
+    // Nobody steps in for the one worker.
+    let own = short_of_threads(1, 1);
     let stuck = Stuck::new(&own, 1, Way::Sleeps).all_begun();
     let behind: Vec<_> = (0..5).map(|i| own.spawn(move || i)).collect();
     let unfinished = own.shutdown_timeout(Duration::ZERO).expect_err("out of time");
