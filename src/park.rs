@@ -41,11 +41,10 @@ pub(crate) enum Reason {
     Future,
     Read,
     Write,
-    Resolve,
 }
 
 impl Reason {
-    const ALL: [Reason; Reason::Resolve as usize] = [
+    const ALL: [Reason; Reason::Write as usize] = [
         Reason::Park,
         Reason::Run,
         Reason::Sleep,
@@ -65,7 +64,6 @@ impl Reason {
         Reason::Future,
         Reason::Read,
         Reason::Write,
-        Reason::Resolve,
     ];
 
     /// What a task's `reason` stands for; `None` if it doesn't wait.
@@ -95,7 +93,6 @@ impl Reason {
             Reason::Future => "be woken by a future",
             Reason::Read => "read from a socket",
             Reason::Write => "write to a socket",
-            Reason::Resolve => "have a host name resolved",
         }
     }
 }

@@ -119,8 +119,7 @@ impl Builder {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        // SAFETY: `f` and `T` are valid for ever.
-        unsafe { runtime::spawn_here(self.settings(), f) }
+        runtime::spawn_as(self.settings(), f)
     }
 
     /// Starts the task in a scope: it may borrow what outlives the scope.
