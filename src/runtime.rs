@@ -542,6 +542,17 @@ where
     unsafe { spawn_unchecked(scheduler()?, settings, f) }
 }
 
+/// Starts a task on the runtime of the task that calls, or on the global one.
+#[track_caller]
+pub(crate) fn spawn_as<F, T>(settings: Settings, f: F) -> io::Result<JoinHandle<T>>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    // SAFETY: `f` and `T` are valid for ever.
+    unsafe { spawn_here(settings, f) }
+}
+
 #[track_caller]
 fn run_on<F, T>(scheduler: &Scheduler, f: F) -> T
 where

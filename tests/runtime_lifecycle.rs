@@ -3,12 +3,15 @@
 #[path = "common/chan.rs"]
 mod chan;
 mod common;
+#[path = "common/stuck.rs"]
+mod stuck;
 
 use common::{Dropped, message, runtime, until};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
+use stuck::{Stuck, Way, short_of_threads};
 use throng::cancel::Cancelled;
 use throng::runtime::Runtime;
 use throng::task;
@@ -168,14 +171,7 @@ fn dropping_ends_a_lonely_task_that_only_yields() {
 #[test]
 fn dropping_drops_those_that_have_not_begun() {
     let own = runtime(1);
-    let (release, blocked) = mpsc::channel::<()>();
-    let (begun, has_begun) = mpsc::channel::<()>();
-    own.spawn(move || {
-        begun.send(()).expect("a receiver");
-        // Blocks the one worker's kernel thread.
-        let _ = blocked.recv();
-    });
-    has_begun.recv().expect("a sender");
+    let stuck = Stuck::new(&own, 1, Way::Sleeps).all_begun();
     let (dropped, ran) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let handles: Vec<_> = (0..100)
         .map(|_| {
@@ -190,7 +186,7 @@ fn dropping_drops_those_that_have_not_begun() {
         // The drop marks the scheduler as stopping before it waits; let it come to that.
         s.spawn(|| drop(own));
         std::thread::sleep(Duration::from_millis(50));
-        drop(release);
+        stuck.release();
     });
     // All of them were dropped; how many had a chance to run before the drop began is the machine's business.
     assert_eq!(dropped.load(SeqCst), 100);
@@ -320,19 +316,17 @@ fn shutdown_out_of_time_tells_what_is_waited_for() {
 
 #[test]
 fn what_has_not_begun_is_counted() {
-    let own = runtime(1);
-    let (release, blocked) = mpsc::channel::<()>();
-    let (begun, has_begun) = mpsc::channel();
-    let stuck = own.spawn(move || {
-        begun.send(()).expect("a receiver");
-        let _ = blocked.recv();
-    });
-    has_begun.recv().expect("a sender");
+    // Nobody steps in for the one worker.
+    let own = short_of_threads(1, 1);
+    let stuck = Stuck::new(&own, 1, Way::Sleeps).all_begun();
     let behind: Vec<_> = (0..5).map(|i| own.spawn(move || i)).collect();
     let unfinished = own.shutdown_timeout(Duration::ZERO).expect_err("out of time");
     assert!((1..=6).contains(&unfinished.count()), "{unfinished}");
-    assert!(unfinished.tasks().any(|task| task.is_running() && task.id() == stuck.task().id()), "{unfinished}");
-    drop(release);
+    assert!(
+        unfinished.tasks().any(|task| task.is_running() && task.id() == stuck.tasks()[0].task().id()),
+        "{unfinished}"
+    );
+    stuck.release();
     for handle in behind {
         assert!(handle.join().expect_err("cancelled").is::<Cancelled>());
     }

@@ -82,6 +82,12 @@ use std::time::{Duration, Instant};
 pub(super) const SPARE_FOR: Duration = Duration::from_secs(3);
 
 const SPARES_FOR_A_LAST_ONE: usize = 16;
+
+/// Whether there are seats enough beside those of the workers for one of them to be special.
+fn affords_last_one(workers: usize, max_threads: usize) -> bool {
+    workers + SPARES_FOR_A_LAST_ONE <= max_threads
+}
+
 /// How many tasks the monitor moves from one seat before it looks at the next.
 const RESCUED_AT_ONCE: usize = 4096;
 
@@ -206,7 +212,7 @@ impl Crew {
                 follows_machine: false,
                 extra: 0,
             }),
-            has_last_one: AtomicBool::new(wanted + SPARES_FOR_A_LAST_ONE <= max_threads),
+            has_last_one: AtomicBool::new(affords_last_one(wanted, max_threads)),
         }
     }
 
@@ -246,7 +252,7 @@ impl Crew {
     pub(super) fn want(&self, roster: &mut Roster, workers: usize, idle: &Idle) {
         roster.wanted = workers;
         idle.set_quota(workers + roster.extra);
-        self.has_last_one.store(workers + SPARES_FOR_A_LAST_ONE <= self.seats.len(), Ordering::Relaxed);
+        self.has_last_one.store(affords_last_one(workers, self.max_threads()), Ordering::Relaxed);
     }
 
     /// Whether this is the seat of the last thread that there may be.

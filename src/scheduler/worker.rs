@@ -220,7 +220,7 @@ unsafe fn run(w: &Worker, task: NonNull<Header>) {
     unsafe { if w.scheduler.phase() == RUNNING { Header::run(task) } else { Header::abandon(task) } }
 }
 
-/// See [`Schedule::suspend`](crate::task::Schedule::suspend).
+/// See [`Schedule::suspend`](crate::control::Schedule::suspend).
 ///
 /// # Safety
 /// As there.
