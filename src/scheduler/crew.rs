@@ -71,7 +71,7 @@ use crate::stack;
 use crate::timer::Timers;
 use crossbeam_deque::{Steal, Stealer, Worker as Deque};
 use crossbeam_utils::CachePadded;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use std::io;
 use std::ptr::NonNull;
 use std::sync::{Arc, OnceLock};
@@ -182,6 +182,8 @@ pub(super) struct Roster {
     /// Spare seats with a parked thread, and those without.
     pub(super) spares: Vec<usize>,
     vacant: Vec<usize>,
+    /// How many are neither: their thread ends, and they will be vacant in a moment.
+    leaving: usize,
     threads: Vec<Option<JoinHandle<()>>>,
     /// How many workers there are to be, and whether that is the machine's business.
     pub(super) wanted: usize,
@@ -207,6 +209,7 @@ impl Crew {
             roster: Mutex::new(Roster {
                 spares: Vec::new(),
                 vacant: Vec::new(),
+                leaving: 0,
                 threads: Vec::new(),
                 wanted,
                 follows_machine: false,
@@ -268,9 +271,10 @@ impl Crew {
         is_on_duty.then_some(last)
     }
 
-    /// A seat without a thread.
+    /// A seat without a thread; the last one only if there is no other.
     fn vacant_seat(&self, roster: &mut Roster) -> Option<usize> {
-        if let Some(index) = roster.vacant.pop() {
+        let other = roster.vacant.iter().rposition(|&index| !self.is_last(index));
+        if let Some(index) = other.map(|at| roster.vacant.remove(at)).or_else(|| roster.vacant.pop()) {
             return Some(index);
         }
         let index = self.len();
@@ -338,7 +342,17 @@ impl Scheduler {
     /// Calls in as many spare workers.
     pub(super) fn call_in(&self, count: usize) -> Result<(), Short> {
         let mut roster = self.crew.roster.lock();
-        (0..count).try_for_each(|_| self.call_one_in(&mut roster))
+        for _ in 0..count {
+            match self.call_one_in(&mut roster) {
+                Ok(()) => {}
+                // It calls the monitor when it has left.
+                Err(Short(None)) if roster.leaving > 0 => return Ok(()),
+                short => return short,
+            }
+            // To start a thread takes its time; who comes back meanwhile, or goes away, needn't wait for all of them.
+            MutexGuard::bump(&mut roster);
+        }
+        Ok(())
     }
 
     fn call_one_in(&self, roster: &mut Roster) -> Result<(), Short> {
@@ -406,7 +420,12 @@ impl Scheduler {
         let seat = self.crew.seat(index);
         seat.get_up(queue);
         if seat.duty() == SPARE {
+            roster.leaving -= 1;
             roster.vacant.push(index);
+            // It may have been missed.
+            if self.idle.on_duty() < roster.wanted || self.crew.last_on_duty().is_some() {
+                self.monitor.call();
+            }
         }
     }
 
@@ -514,6 +533,7 @@ impl Worker {
             }
             if is_over || Instant::now() >= until {
                 roster.spares.retain(|&spare| spare != self.index());
+                roster.leaving += 1;
                 drop(roster);
                 if is_over {
                     // Maybe it has run the last task itself.
@@ -524,5 +544,23 @@ impl Worker {
             drop(roster);
             self.member.rest(|| seat.sleep.park(Some(until)));
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_seat_is_taken_last() {
+        let crew = Crew::new(1, 17, "test", Instant::now());
+        let mut roster = crew.roster.lock();
+        for index in 0..17 {
+            assert_eq!(crew.vacant_seat(&mut roster), Some(index));
+        }
+        assert_eq!(crew.vacant_seat(&mut roster), None);
+        roster.vacant = vec![3, 16];
+        assert_eq!(crew.vacant_seat(&mut roster), Some(3));
+        assert_eq!(crew.vacant_seat(&mut roster), Some(16));
     }
 }
