@@ -149,16 +149,14 @@ impl fmt::Display for Doubt {
         match self {
             Doubt::Unknown(error) => write!(f, "the kernel doesn't say what the process's threads do: {error}"),
             Doubt::Threads { count: 1, example } => {
-                write!(f, "1 kernel thread that is not the runtime's could still wake a task: {example}")
+                write!(f, "1 kernel thread that doesn't rest could still wake a task: {example}")
             }
             Doubt::Threads { count, example } => {
-                write!(
-                    f,
-                    "{count} kernel threads that are not the runtime's could still wake a task; one of them, {example}"
-                )
+                write!(f, "{count} kernel threads that don't rest could still wake a task; one of them, {example}")
             }
             Doubt::Signals { count } => {
-                write!(f, "a signal handler could still wake {count} kernel threads, and these a task")
+                let s = if *count == 1 { "" } else { "s" };
+                write!(f, "a signal handler could still wake {count} kernel thread{s}, which could wake a task")
             }
             Doubt::Moving => f.write_str("something is moving"),
         }

@@ -138,6 +138,7 @@ impl Builder {
     /// # Ok(())
     /// # }
     /// ```
+    #[track_caller]
     pub fn spawn_scoped<'scope, F, T>(
         self,
         scope: &'scope Scope<'scope, '_>,
@@ -167,6 +168,7 @@ impl Builder {
     /// # Ok(())
     /// # }
     /// ```
+    #[track_caller]
     pub fn spawn_on<F, T>(self, runtime: &Runtime, f: F) -> io::Result<JoinHandle<T>>
     where
         F: FnOnce() -> T + Send + 'static,

@@ -280,7 +280,7 @@ fn a_thread_that_was_in_the_way() {
     }
     let sleeper = std::thread::Builder::new().name("sleeper".into()).spawn(|| std::thread::sleep(WHILE)).unwrap();
     let reason = runtime.deadlock_detection().expect_err("a thread that might send").to_string();
-    assert!(reason.contains("1 kernel thread that is not the runtime's could still wake a task"), "{reason}");
+    assert!(reason.contains("1 kernel thread that doesn't rest could still wake a task"), "{reason}");
     report(|| runtime.run(hang));
     sleeper.join().unwrap();
 }

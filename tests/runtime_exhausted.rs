@@ -104,8 +104,7 @@ fn no_thread_to_be_had() {
             common::until(|| threads() == before);
         }
         limit(libc::RLIMIT_NPROC, before);
-        let error = lookup_host("localhost:7").err().expect("no room for a thread that asks");
-        assert_says(error, &["can't start a thread", "ulimit -u"]);
+        assert!(lookup_host("localhost:7").is_ok());
         // The global runtime, at its first use.
         let error = Builder::new().spawn(|| ()).expect_err("no room for its threads");
         assert_says(error, &["can't start", "ulimit -u"]);

@@ -30,10 +30,11 @@ impl Shortage {
 impl fmt::Display for Shortage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Shortage { threads, error } = self;
-        write!(
-            f,
-            "all {threads} threads are kept by tasks that block or run on; other tasks wait until one comes back; "
-        )?;
+        match threads {
+            1 => f.write_str("the only thread is kept by a task that blocks or runs on")?,
+            _ => write!(f, "all {threads} threads are kept by tasks that block or run on")?,
+        }
+        f.write_str("; other tasks wait until one comes back; ")?;
         match error {
             None => f.write_str("raise `max_threads`, or have fewer tasks block at a time"),
             Some(error) => write!(f, "{error}"),

@@ -250,9 +250,9 @@ pub(super) unsafe fn suspend(w: &Worker, how: Leave) {
         },
     };
     let from = header.fiber.get().expect("a running task has a stack");
-    // SAFETY: it came out of a queue, so it is alive and ours.
     let next = match next {
         // Its stack's reservation stays with it, so none is taken for it here.
+        // SAFETY: it came out of a queue, so it is alive and ours.
         Some(task) if w.has_last_seat && unsafe { task.as_ref() }.fiber.get().is_none() && w.is_last_one() => {
             w.set_aside(task);
             None
