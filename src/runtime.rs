@@ -271,7 +271,9 @@ impl Runtime {
     pub fn set_workers(&self, workers: usize) -> io::Result<()> {
         let most = self.scheduler().max_threads().min(MAX_WORKERS);
         if workers == 0 || workers > most {
-            let text = format!("can't have {workers} workers: ask for at least one, and at most {most}");
+            let text = format!(
+                "can't have {workers} workers: ask for at least one, and at most {most} (max_threads, or 4096)"
+            );
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
         self.scheduler().set_workers(workers);
@@ -326,7 +328,7 @@ impl Runtime {
     ///
     /// let unfinished = runtime.shutdown_timeout(Duration::from_millis(10)).unwrap_err();
     /// assert_eq!(unfinished.count(), 1);
-    /// // 1 of the runtime's tasks did not end in time: task 1 `stubborn` runs
+    /// // 1 of the runtime's tasks did not end in time: task 1 `stubborn` runs, or blocks its kernel thread
     /// println!("{unfinished}");
     ///
     /// drop(send);

@@ -270,7 +270,10 @@ fn shutdown_out_of_time_names_what_is_left() {
     assert_eq!((left.id(), left.name(), left.is_running()), (stuck.task().id(), Some("stuck"), true));
     assert_eq!(left.task(), &stuck.task());
     let text = unfinished.to_string();
-    let expected = format!("1 of the runtime's tasks did not end in time: task {} `stuck` runs", left.id());
+    let expected = format!(
+        "1 of the runtime's tasks did not end in time: task {} `stuck` runs, or blocks its kernel thread",
+        left.id()
+    );
     assert_eq!(text, expected);
     // What is left goes on by itself, is cancelled at its next wait, and can be joined.
     assert_eq!(dropped.load(SeqCst), 0);
