@@ -251,9 +251,10 @@ pub(super) unsafe fn suspend(w: &Worker, how: Leave) {
     };
     let from = header.fiber.get().expect("a running task has a stack");
     // SAFETY: it came out of a queue, so it is alive and ours.
+    let is_new = |task: NonNull<Header>| unsafe { task.as_ref() }.fiber.get().is_none();
     let next = match next {
         // Its stack's reservation stays with it, so none is taken for it here.
-        Some(task) if w.has_last_seat && unsafe { task.as_ref() }.fiber.get().is_none() && w.is_last_one() => {
+        Some(task) if w.is_last_one() && is_new(task) => {
             w.set_aside(task);
             None
         }
