@@ -472,7 +472,8 @@ impl Worker {
         let seat = self.seat();
         let mut roster = scheduler.crew.roster.lock();
         let has_surplus = scheduler.idle.has_surplus();
-        if seat.duty() == STUCK {
+        let was_stuck = seat.duty() == STUCK;
+        if was_stuck {
             // If it was called so for running on.
             thread_state::set_slice(0, None);
             if scheduler.idle.on_duty() < roster.wanted + roster.extra {
@@ -498,7 +499,9 @@ impl Worker {
             // It sleeps perhaps, with what it has set aside. It changes places with a spare one when it reports.
             scheduler.wake(last);
         }
-        if std::mem::take(searching) && scheduler.idle.end_search() {
+        // One that got up by itself perhaps leaves the poller to nobody.
+        let leaves_a_gap = if std::mem::take(searching) { scheduler.idle.end_search() } else { !was_stuck };
+        if leaves_a_gap {
             scheduler.notify();
         }
         self.hand_over();

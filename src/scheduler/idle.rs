@@ -123,6 +123,9 @@ impl Idle {
     }
 
     /// A worker enters a blocking section. It must look into its own queue afterwards.
+    ///
+    /// Its duty says so already, and if the monitor relieves it of that first, the field is one too low for a moment: it is
+    /// the uppermost one, so no other is touched, and whoever reads it then calls the monitor in vain.
     #[inline]
     pub(super) fn go_away(&self) {
         // SeqCst: in one order with the counts of `sleep`, and a fence for the look.

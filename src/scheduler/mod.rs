@@ -279,6 +279,8 @@ impl Scheduler {
         let sum = |counter: fn(&Seat) -> &AtomicU64| {
             self.crew.iter().map(|seat| counter(seat).load(Ordering::Acquire)).sum::<u64>()
         };
+        // SeqCst: of two workers that have just ended the last two tasks, and come here, one sees both ended.
+        fence(Ordering::SeqCst);
         let ended = sum(|seat| &seat.ended);
         fence(Ordering::SeqCst);
         let spawned = self.spawned_outside.load(Ordering::Acquire) + sum(|seat| &seat.spawned);

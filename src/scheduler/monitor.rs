@@ -354,7 +354,7 @@ impl<'a> Watch<'a> {
         self.follow_machine(now);
         self.reinforce(blocked, ran_on, unmoved);
         // To watch, or to find that it is one too many.
-        let is_unwatched = unmoved > 0 && scheduler.naps.load(Ordering::Relaxed) == 0;
+        let is_unwatched = unmoved + blocked > 0 && scheduler.naps.load(Ordering::Relaxed) == 0;
         if is_unwatched || scheduler.idle.has_surplus() {
             scheduler.call_for_nap();
         }

@@ -220,7 +220,7 @@ unsafe fn run(w: &Worker, task: NonNull<Header>) {
     unsafe { if w.scheduler.phase() == RUNNING { Header::run(task) } else { Header::abandon(task) } }
 }
 
-/// See [`Schedule::suspend`](crate::control::Schedule::suspend).
+/// See [`Schedule::suspend`](crate::task::Schedule::suspend).
 ///
 /// # Safety
 /// As there.
@@ -250,10 +250,11 @@ pub(super) unsafe fn suspend(w: &Worker, how: Leave) {
         },
     };
     let from = header.fiber.get().expect("a running task has a stack");
+    // SAFETY: it came out of a queue, so it is alive and ours.
+    let is_new = |task: NonNull<Header>| unsafe { task.as_ref() }.fiber.get().is_none();
     let next = match next {
         // Its stack's reservation stays with it, so none is taken for it here.
-        // SAFETY: it came out of a queue, so it is alive and ours.
-        Some(task) if w.has_last_seat && unsafe { task.as_ref() }.fiber.get().is_none() && w.is_last_one() => {
+        Some(task) if w.is_last_one() && is_new(task) => {
             w.set_aside(task);
             None
         }
