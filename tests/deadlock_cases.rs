@@ -63,20 +63,25 @@ fn main() {
         let (_, _, case) = CASES.iter().find(|(name, ..)| *name == case).expect("a case");
         return case();
     }
-    let filter: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    if std::env::args().any(|arg| arg == "--list") {
+    // As a harness takes them: a case's name is the name of its function.
+    let (options, filter): (Vec<String>, Vec<String>) = std::env::args().skip(1).partition(|arg| arg.starts_with('-'));
+    if options.iter().any(|option| option == "--list") {
         return;
     }
+    let exact = options.iter().any(|option| option == "--exact");
+    let filter: Vec<String> = filter.iter().map(|arg| arg.replace('_', " ")).collect();
+    let is_wanted = |name: &str| filter.iter().any(|f| if exact { name == f } else { name.contains(&**f) });
     if cfg!(throng_tsan) {
         println!("skipped: ThreadSanitizer has a thread of its own that sleeps for a time, so nothing is certain");
         return;
     }
-    for (name, end, _) in
-        CASES.iter().filter(|(name, ..)| filter.is_empty() || filter.iter().any(|f| name.contains(&**f)))
-    {
+    let mut passed = 0;
+    for (name, end, _) in CASES.iter().filter(|(name, ..)| filter.is_empty() || is_wanted(name)) {
         println!("case: {name}");
         check(name, end);
+        passed += 1;
     }
+    println!("test result: ok. {passed} passed");
 }
 
 fn check(name: &str, end: &End) {

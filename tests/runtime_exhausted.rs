@@ -20,6 +20,42 @@ fn address_space() -> u64 {
     pages.split(' ').next().expect("a number").parse::<u64>().expect("a number") * 4096
 }
 
+/// A page of its stack, and its control block. (Code that isn't optimized has larger frames.)
+#[test]
+#[cfg(not(any(throng_tsan, throng_asan)))]
+fn a_parked_task_takes_little_memory() {
+    if !common::is_child() {
+        return passes_in_a_child("a_parked_task_takes_little_memory");
+    }
+    let resident = || {
+        let pages = std::fs::read_to_string("/proc/self/statm").expect("procfs");
+        pages.split(' ').nth(1).expect("a number").parse::<f64>().expect("a number")
+    };
+    const TASKS: usize = 10_000;
+    let own = Runtime::builder().workers(1).build().expect("a runtime");
+    own.run(|| {
+        let before = resident();
+        let begun = throng::sync::WaitGroup::new();
+        let tasks: Vec<_> = (0..TASKS)
+            .map(|_| {
+                let begun = begun.clone();
+                throng::spawn(move || {
+                    drop(begun);
+                    throng::task::park();
+                })
+            })
+            .collect();
+        begun.wait();
+        let each = (resident() - before) / TASKS as f64;
+        println!("{each:.2} pages a task");
+        assert!(each < if cfg!(debug_assertions) { 4.0 } else { 2.0 }, "{each:.2} pages a task");
+        for task in tasks {
+            task.task().unpark();
+            task.join().expect("no panic");
+        }
+    });
+}
+
 /// A runtime that has stacks enough for those who go on. It has one worker: another one would have a stock of its own.
 fn others() -> Runtime {
     let others = common::runtime(1);

@@ -472,3 +472,60 @@ fn handles_outlive_their_runtime() {
     assert_eq!(done.join().expect("no panic"), [1, 2, 3]);
     assert!(parked.join().expect_err("cancelled").is::<Cancelled>());
 }
+
+/// How often each of a runtime's threads has left its processor: each thread's number and the kernel's two counts.
+fn switches(name: &str) -> Vec<(String, String)> {
+    let counts = |thread: std::io::Result<std::fs::DirEntry>| {
+        let thread = thread.expect("a thread");
+        // It may have ended by now.
+        let status = std::fs::read_to_string(thread.path().join("status")).ok()?;
+        let named = status.lines().next()?.strip_prefix("Name:\t")?.strip_prefix(name)?;
+        let counts = status.lines().filter(|line| line.contains("ctxt_switches")).collect();
+        named.starts_with('-').then(|| (thread.file_name().into_string().expect("a number"), counts))
+    };
+    std::fs::read_dir("/proc/self/task").expect("procfs").filter_map(counts).collect()
+}
+
+/// What sleeps is switched neither to nor from. Each try ends with the same answer if any thread ticks.
+#[test]
+fn an_idle_runtime_sleeps() {
+    let own = Runtime::builder().workers(2).name("idle").build().expect("a runtime");
+    let begun = Arc::new(AtomicUsize::new(0));
+    for i in 0..100 {
+        let begun = Arc::clone(&begun);
+        own.spawn(move || {
+            begun.fetch_add(1, SeqCst);
+            match i % 3 {
+                0 => task::park(),
+                1 => task::sleep(Duration::from_secs(3600)),
+                _ => _ = throng::chan::never::<()>().recv(),
+            }
+        });
+    }
+    until(|| begun.load(SeqCst) == 100);
+    until(|| {
+        let before = switches("idle");
+        assert!(before.len() >= 2, "{before:?}");
+        std::thread::sleep(Duration::from_millis(300));
+        switches("idle") == before
+    });
+    assert_eq!(own.run(|| throng::spawn(|| 1).join().expect("no panic")), 1);
+}
+
+/// Between `fork` and `exec` the child calls nothing of the library.
+#[test]
+fn a_task_may_start_processes() {
+    let own = runtime(2);
+    own.run(|| {
+        throng::scope(|s| {
+            for i in 0..10 {
+                s.spawn(move || {
+                    let exit = || std::process::Command::new("sh").args(["-c", &format!("exit {i}")]).status();
+                    let status = if i % 2 == 0 { exit() } else { throng::blocking(exit) };
+                    assert_eq!(status.expect("a process").code(), Some(i));
+                    task::yield_now();
+                });
+            }
+        });
+    });
+}

@@ -33,6 +33,53 @@ fn others_go_on_beside_spinners_and_sleepers() {
     }
 }
 
+/// Not inlined: what is a thread's may be looked up once in a function, and so before a wait for what comes after it.
+#[inline(never)]
+fn this_thread() -> thread::ThreadId {
+    thread::current().id()
+}
+
+#[test]
+fn one_that_runs_on_keeps_its_thread() {
+    for workers in WORKERS {
+        let runtime = runtime(workers);
+        let gate = Arc::new(Gate::default());
+        let opener = Arc::clone(&gate);
+        let runs = runtime.spawn(move || {
+            let here = this_thread();
+            gate.pass(Way::Spins);
+            assert_eq!(this_thread(), here);
+        });
+        ordinary_work(&runtime);
+        opener.open();
+        runs.join().unwrap();
+    }
+}
+
+/// The one that wakes it has taken its thread, and runs on there.
+#[test]
+fn one_that_waits_may_go_on_on_another_thread() {
+    runtime(1).run(|| {
+        let moves = || {
+            let (me, here, gate) = (task::current(), this_thread(), Arc::new(Gate::default()));
+            let waker = throng::spawn({
+                let gate = Arc::clone(&gate);
+                move || {
+                    me.unpark();
+                    gate.pass(Way::Spins);
+                }
+            });
+            task::park();
+            let there = this_thread();
+            gate.open();
+            waker.join().unwrap();
+            here != there
+        };
+        // Another thread may have begun the waker, if this one was kept from running for long.
+        while !moves() {}
+    });
+}
+
 /// A runtime whose tasks are stuck isn't idle: it is told of their end.
 #[test]
 fn a_runtime_is_dropped_while_tasks_are_stuck() {
