@@ -1,6 +1,7 @@
 //! Deadlocks, and what only looks like one. Each case runs in a process of its own, which is this program itself: a test
 //! harness has threads, and the runtime can't know that none of them will wake a task.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
@@ -10,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 use throng::cancel::shield;
-use throng::chan::{Receiver, bounded, unbounded};
+use throng::chan::{Receiver, Sender, bounded, unbounded};
 use throng::net::UnixStream;
 use throng::runtime::{OnDeadlock, Runtime};
 use throng::sync::WaitGroup;
@@ -52,6 +53,7 @@ const CASES: &[(&str, End, fn())] = &[
     ("a socket of a plain thread", End::Returns, a_socket_of_a_plain_thread),
     ("a thread that sleeps", End::Returns, a_thread_that_sleeps),
     ("a thread that waits for a time", End::Returns, a_thread_that_waits_for_a_time),
+    ("a spare thread", End::Returns, a_spare_thread),
     ("a thread that reads", End::Returns, a_thread_that_reads),
     ("a waker in a thread", End::Returns, a_waker_in_a_thread),
     ("a signal handler", End::Returns, a_signal_handler),
@@ -411,6 +413,42 @@ fn a_thread_that_waits_for_a_time() {
         let never = Condvar::new();
         let lock = Mutex::new(());
         drop(never.wait_timeout(lock.lock().unwrap(), 2 * WHILE).unwrap());
+    });
+}
+
+/// A spare thread ends after some time, with the destructors of what tasks have left on it.
+fn a_spare_thread() {
+    struct AtTheEnd(Sender<u8>);
+    impl Drop for AtTheEnd {
+        fn drop(&mut self) {
+            let _ = self.0.send(1);
+        }
+    }
+    thread_local!(static LEFT: RefCell<Option<AtTheEnd>> = const { RefCell::new(None) });
+    let runtime = Runtime::builder().workers(1).build().unwrap();
+    runtime.run(|| {
+        let (sender, receiver) = unbounded();
+        let leave = |sender: &Sender<u8>| {
+            let left = AtTheEnd(sender.clone());
+            LEFT.with(|place| place.replace(Some(left)));
+        };
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let (tell, begun) = unbounded();
+        let stuck = throng::spawn({
+            let sender = sender.clone();
+            move || {
+                tell.send(()).unwrap();
+                leave(&sender);
+                let _ = released.recv();
+            }
+        });
+        begun.recv().unwrap();
+        // One step in the kernel later this runs on another thread.
+        task::yield_now();
+        leave(&sender);
+        drop((release, sender));
+        stuck.join().unwrap();
+        assert_eq!(receiver.recv(), Ok(1));
     });
 }
 

@@ -185,6 +185,8 @@ pub(super) struct Roster {
     /// How many are neither: their thread ends, and they will be vacant in a moment.
     leaving: usize,
     threads: Vec<Option<JoinHandle<()>>>,
+    /// Those of threads whose seat has another one, on their way out.
+    ending: Vec<JoinHandle<()>>,
     /// How many workers there are to be, and whether that is the machine's business.
     pub(super) wanted: usize,
     pub(super) follows_machine: bool,
@@ -211,6 +213,7 @@ impl Crew {
                 vacant: Vec::new(),
                 leaving: 0,
                 threads: Vec::new(),
+                ending: Vec::new(),
                 wanted,
                 follows_machine: false,
                 extra: 0,
@@ -366,7 +369,10 @@ impl Scheduler {
         self.idle.count_on_duty();
         match self.start_worker(index) {
             Ok(thread) => {
-                roster.threads[index] = Some(thread);
+                roster.ending.retain(|thread| !thread.is_finished());
+                if let Some(before) = roster.threads[index].replace(thread) {
+                    roster.ending.push(before);
+                }
                 Ok(())
             }
             Err(error) => {
@@ -431,7 +437,10 @@ impl Scheduler {
 
     /// The threads' handles, once all have said that they end.
     pub(super) fn take_threads(&self) -> Vec<JoinHandle<()>> {
-        self.crew.roster.lock().threads.iter_mut().filter_map(Option::take).collect()
+        let mut roster = self.crew.roster.lock();
+        let mut threads = std::mem::take(&mut roster.ending);
+        threads.extend(roster.threads.iter_mut().filter_map(Option::take));
+        threads
     }
 
     pub(super) fn wake_spares(&self) {
@@ -545,7 +554,9 @@ impl Worker {
                 return Orders::End;
             }
             drop(roster);
-            self.member.rest(|| seat.sleep.park(Some(until)));
+            // No rest in the sense of the census: if its time is up the thread ends, and the destructors of the thread-locals
+            // that tasks have set here may wake somebody.
+            seat.sleep.park(Some(until));
         }
     }
 }
