@@ -69,6 +69,7 @@ mod table;
 
 pub(crate) use source::{Direction, Source};
 
+use crate::chaos;
 use crate::primitive::{AtomicU8, AtomicUsize, Ordering};
 use crate::wait::Wakeup;
 use alarm::Alarm;
@@ -155,6 +156,7 @@ impl Netpoll {
     pub(crate) fn wake(&self) {
         // AcqRel: Release shows the sleeper what the caller wrote before (pairs with the Acquire of `Sleep`'s two ends).
         if self.sleep.swap(NOTIFIED, Ordering::AcqRel) == ASLEEP {
+            chaos::point();
             // It can only fail for a descriptor that isn't one.
             let _ = self.waker.wake();
         }
@@ -260,6 +262,7 @@ impl Driver<'_> {
     pub(crate) fn poll(&mut self, wait: Wait, woken: &mut Vec<Wakeup>) -> io::Result<()> {
         let Poller { poll, events, alarm } = &mut *self.poller;
         let sleep = if wait == Wait::Now { None } else { Sleep::begin(&self.netpoll.sleep) };
+        chaos::point();
         let to_be_set = match wait {
             Wait::Until(deadline) if sleep.is_some() && !alarm.rings_by(deadline) => Some(deadline),
             _ => None,
@@ -277,6 +280,7 @@ impl Driver<'_> {
             collect(poll, events, None)?;
         }
         drop(sleep);
+        chaos::point();
         for event in events.iter() {
             match event.token() {
                 WAKER => {}

@@ -65,6 +65,7 @@ use super::slot::NextSlot;
 use super::thread_state;
 use super::worker::{self, Worker};
 use super::{RUNNING, Runnable, Scheduler};
+use crate::chaos;
 use crate::control::Header;
 use crate::primitive::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use crate::stack;
@@ -146,6 +147,7 @@ impl Seat {
 
     /// Exchanges one duty for another.
     pub(super) fn exchange_duty(&self, old: u8, new: u8) -> bool {
+        chaos::point();
         // AcqRel: whoever sees a duty sees what came before it.
         self.duty.compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
@@ -289,8 +291,10 @@ impl Scheduler {
         if !seat.exchange_duty(duty, STUCK) {
             return false;
         }
+        chaos::point();
         self.idle.count_off_duty(duty == AWAY);
         drop(roster);
+        chaos::point();
         self.rescue(seat);
         true
     }
@@ -374,6 +378,7 @@ impl Scheduler {
         let seat = self.crew.seat(index);
         // Release: pairs with the lock of the roster, under which the worker reads it.
         seat.duty.store(ON, Ordering::Release);
+        chaos::point();
         self.idle.count_on_duty();
         seat.sleep.wake(&self.netpoll);
         true
@@ -469,6 +474,7 @@ impl Worker {
         seat.duty.store(SPARE, Ordering::Release);
         roster.spares.push(self.index());
         drop(roster);
+        chaos::point();
         if let Some(last) = scheduler.crew.last_on_duty() {
             // It sleeps perhaps, with what it has set aside. It changes places with a spare one when it reports.
             scheduler.wake(last);

@@ -45,6 +45,7 @@
 //! A wake for each ready task (a storm of futile wake-ups), and handing a task straight to a sleeping worker (the task
 //! waits for a kernel thread while its own core is about to be free).
 
+use crate::chaos;
 use crate::lock::Lock;
 use crate::primitive::{AtomicU32, AtomicU64, Ordering, fence};
 
@@ -142,6 +143,7 @@ impl Idle {
     /// Work has been made visible: who has to be woken for it?
     #[inline]
     pub(super) fn choose(&self) -> Choice {
+        chaos::point();
         // SeqCst: pairs with the fence of `sleep`. The work came before it, the counts are read after it.
         fence(Ordering::SeqCst);
         self.choose_unfenced()
@@ -165,6 +167,7 @@ impl Idle {
 
     #[cold]
     fn pop_sleeper(&self) -> Choice {
+        chaos::point();
         let mut sleepers = self.sleepers.lock();
         // Relaxed: a second publisher may have been faster.
         let counts = self.counts.load(Ordering::Relaxed);
@@ -202,6 +205,7 @@ impl Idle {
 
     /// A searcher has found work. If it was the last one, it must let another one be chosen.
     pub(super) fn end_search(&self) -> bool {
+        chaos::point();
         // SeqCst: as above.
         searching(self.counts.fetch_sub(SEARCHER, Ordering::SeqCst)) == 1
     }
@@ -216,12 +220,14 @@ impl Idle {
         drop(sleepers);
         // SeqCst: pairs with the fence of `choose`. The counts came before it, the queues are looked into after it.
         fence(Ordering::SeqCst);
+        chaos::point();
     }
 
     /// The worker gets up: by itself, or because a waker has chosen it. Returns whether it is counted as searching: if it
     /// was chosen, or if it asks for that because it saw work in its last look.
     #[must_use]
     pub(super) fn get_up(&self, worker: usize, to_search: bool) -> bool {
+        chaos::point();
         let mut sleepers = self.sleepers.lock();
         let Some(at) = sleepers.iter().position(|&sleeper| sleeper == worker) else { return true };
         sleepers.swap_remove(at);

@@ -16,6 +16,7 @@
 
 use super::RUNNING;
 use crate::asymmetric;
+use crate::chaos;
 use crate::control::{Context, TaskRef};
 use crate::primitive::{AtomicU8, Ordering};
 use parking_lot::Mutex;
@@ -57,6 +58,7 @@ impl Lookers {
 
     #[cold]
     fn pass(&self) {
+        chaos::point();
         drop(self.0.lock());
     }
 

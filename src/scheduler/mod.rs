@@ -38,6 +38,7 @@ mod unfinished;
 mod worker;
 
 use crate::asymmetric;
+use crate::chaos;
 use crate::control::{Context, Header, Leave, Outcome, Schedule, Section, TimerEntry};
 use crate::current;
 use crate::lock::Lock;
@@ -225,6 +226,7 @@ impl Scheduler {
         // Once the task is in the injector it may run, end, and be the last one of a runtime that is being dropped.
         let _alive = self.me.upgrade();
         self.injector.push(Runnable(task));
+        chaos::point();
         self.notify();
     }
 
@@ -275,6 +277,7 @@ impl Scheduler {
         };
         let ended = sum(|seat| &seat.ended);
         fence(Ordering::SeqCst);
+        chaos::point();
         let spawned = self.spawned_outside.load(Ordering::Acquire) + sum(|seat| &seat.spawned);
         spawned - ended
     }
@@ -387,6 +390,7 @@ impl Scheduler {
     fn exited(&self) {
         let mut exits = self.exits.lock();
         exits.left -= 1;
+        chaos::point();
         let last = exits.left == 0;
         let wakeups = if last { exits.waiting.take_all() } else { Vec::new() };
         drop(exits);

@@ -53,6 +53,7 @@ use super::Scheduler;
 use super::crew::{AWAY, BRIEFLY_AWAY, ON, SPARE, STUCK, Seat, Short};
 use super::thread_state::ThreadState;
 use crate::census::Member;
+use crate::chaos;
 use crate::control::clock;
 use crate::primitive::{AtomicBool, AtomicU8, Ordering, fence, thread};
 use crate::wait::Wakeup;
@@ -119,6 +120,7 @@ impl Monitor {
     /// A worker has got up, and the counts say so. (Or somebody waits for a task, see `deadlock.rs`.)
     #[inline]
     pub(super) fn note_up(&self, all_are_up: bool) {
+        chaos::point();
         // SeqCst: the counts were changed before, so either this sees that it is asleep, or it saw the change.
         let state = self.state.load(Ordering::SeqCst);
         if state == ASLEEP || state == DROWSY && all_are_up {
@@ -139,6 +141,7 @@ impl Monitor {
             if state != WATCHING && self.state.load(Ordering::Relaxed) == WATCHING {
                 return false;
             }
+            chaos::point();
             match until {
                 None => thread::park(),
                 Some(until) => {
@@ -281,6 +284,7 @@ impl<'a> Watch<'a> {
         // SeqCst: pairs with the load of `note_up`.
         monitor.state.store(state, Ordering::SeqCst);
         fence(Ordering::SeqCst);
+        chaos::point();
         let look = if state == ASLEEP && scheduler.idle.all_sleep() {
             // They have slept for some time: maybe for ever.
             let slept = self.quiet_since.map_or(Duration::ZERO, |since| now - since);

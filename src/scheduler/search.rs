@@ -40,6 +40,7 @@
 
 use super::crew::{ON, Orders, Seat};
 use super::worker::Worker;
+use crate::chaos;
 use crate::control::{Header, blocks, clock};
 use crate::primitive::{AtomicU32, Ordering, spin_loop};
 use crate::stack;
@@ -268,6 +269,7 @@ impl Worker {
             }
         }
         let searching = scheduler.idle.get_up(self.index(), in_sight);
+        chaos::point();
         scheduler.monitor.note_up(!scheduler.idle.any_sleeps());
         if !woken.is_empty() {
             self.watch_poller();

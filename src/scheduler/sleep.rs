@@ -1,5 +1,6 @@
 //! How one worker sleeps, and how it is got up: in the kernel's thread parker, or in the poller.
 
+use crate::chaos;
 use crate::netpoll::{Driver, Netpoll, Wait};
 use crate::primitive::{AtomicU8, Ordering, thread};
 use crate::wait::Wakeup;
@@ -32,6 +33,7 @@ impl Sleep {
         if !self.fall_asleep(PARKED) {
             return;
         }
+        chaos::point();
         // Acquire: pairs with the Release half of `wake`.
         while self.state.load(Ordering::Acquire) != NOTIFIED {
             match deadline {
@@ -45,6 +47,7 @@ impl Sleep {
                 }
             }
         }
+        chaos::point();
         // Acquire: as above, should the wake come just now.
         self.state.swap(AWAKE, Ordering::Acquire);
     }
@@ -54,11 +57,13 @@ impl Sleep {
         if !self.fall_asleep(POLLING) {
             return;
         }
+        chaos::point();
         let wait = deadline.map_or(Wait::Forever, Wait::Until);
         if let Err(error) = driver.poll(wait, woken) {
             // Nothing is known to make an epoll that exists fail; a loop of failures would be a silent spin.
             panic!("the poller failed: {error}");
         }
+        chaos::point();
         // Acquire: as in `park`.
         self.state.swap(AWAKE, Ordering::Acquire);
     }
@@ -82,8 +87,11 @@ impl Sleep {
 
     /// Gets it up, or keeps it from falling asleep the next time.
     pub(super) fn wake(&self, netpoll: &Netpoll) {
+        chaos::point();
         // AcqRel: Release pairs with the Acquires above; Acquire with the Release of `fall_asleep`.
-        match self.state.swap(NOTIFIED, Ordering::AcqRel) {
+        let state = self.state.swap(NOTIFIED, Ordering::AcqRel);
+        chaos::point();
+        match state {
             PARKED => self.thread.lock().as_ref().expect("a sleeper has settled").unpark(),
             POLLING => netpoll.wake(),
             _ => {}

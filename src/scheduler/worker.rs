@@ -32,6 +32,7 @@ use super::search::{Nap, naps_shortly};
 use super::thread_state;
 use super::{RUNNING, Runnable, Scheduler};
 use crate::census::Member;
+use crate::chaos;
 use crate::control::blocks::Blocks;
 use crate::control::{Context, Header, Leave, Outcome, Running, Section};
 use crate::current;
@@ -285,6 +286,7 @@ impl Worker {
     /// Does what had to wait until the stack was left.
     #[inline]
     fn settle(&self) {
+        chaos::point();
         if let Some((task, how)) = self.left.take() {
             match how {
                 Leave::Park => self.commit(task),
@@ -327,7 +329,9 @@ impl Worker {
             return self.queue.push(Runnable(task));
         }
         let seat = self.seat();
-        if let Some(displaced) = seat.slot.put(task) {
+        let displaced = seat.slot.put(task);
+        chaos::point();
+        if let Some(displaced) = displaced {
             self.queue.push(Runnable(displaced));
             self.notify_own();
         } else if seat.duty() != ON {
@@ -627,7 +631,9 @@ impl Worker {
             // If it is stuck already it has been replaced.
             seat.exchange_duty(ON, BRIEFLY_AWAY);
         } else if seat.exchange_duty(ON, AWAY) {
+            chaos::point();
             self.scheduler.idle.go_away();
+            chaos::point();
             if !self.queue.is_empty() || !seat.slot.peek().is_null() || self.scheduler.has_injected() {
                 self.find_replacement();
             }
@@ -643,6 +649,7 @@ impl Worker {
         if section == Section::Short {
             seat.exchange_duty(BRIEFLY_AWAY, ON);
         } else if seat.exchange_duty(AWAY, ON) {
+            chaos::point();
             self.scheduler.idle.come_back();
         }
     }
