@@ -28,6 +28,16 @@ pub(crate) use std::sync::atomic::{
     AtomicU64 as StaticAtomicU64,
 };
 
+/// A sequentially consistent fence, for one whose last access was a sequentially consistent read-modify-write. On x86-64
+/// that was a fence for everything by itself; elsewhere later reads may be made before its write is seen.
+#[inline(always)]
+pub(crate) fn fence_after_exchange() {
+    #[cfg(all(target_arch = "x86_64", not(any(loom, throng_tsan))))]
+    compiler_fence(Ordering::SeqCst);
+    #[cfg(not(all(target_arch = "x86_64", not(any(loom, throng_tsan)))))]
+    fence(Ordering::SeqCst);
+}
+
 /// Tells the processor (or loom) that the caller spins.
 #[inline]
 pub(crate) fn spin_loop() {

@@ -36,8 +36,11 @@
 //!   counted as searching, and it goes on as a searcher, so that the waker's work is looked for.
 //!
 //! * **Work published while the last one that is up goes away**, into an announced blocking section. It counts itself as
-//!   away and then looks at its own queue; the publisher fences between its work and the counts. As above, one sees the
-//!   other; and if nobody sleeps or searches the monitor is called, which finds a replacement.
+//!   away, fences, and then looks at its own queue; the publisher fences between its work and the counts. As above, one sees
+//!   the other; and if nobody sleeps or searches the monitor is called, which finds a replacement.
+//! * **Work trusted to one that doesn't take it.** The worker on the last seat leaves alone what was set aside (see
+//!   `crew.rs`), but a publisher can't tell it from the others: it may have been chosen for such work, or have been the one
+//!   that searched. It sees that in its last look, and then chooses another.
 //! * **All sleep, the monitor too, and one gets up.** The monitor says that it goes to sleep, fences, and looks whether all
 //!   workers sleep. Who gets up changes the counts first, and looks for the monitor then.
 //!
@@ -47,7 +50,7 @@
 
 use crate::chaos;
 use crate::lock::Lock;
-use crate::primitive::{AtomicU32, AtomicU64, Ordering, fence};
+use crate::primitive::{AtomicU32, AtomicU64, Ordering, fence, fence_after_exchange};
 
 /// In the count word, one of each: three fields of 21 bits.
 const SLEEPER: u64 = 1;
@@ -124,8 +127,9 @@ impl Idle {
     /// A worker enters a blocking section. It must look into its own queue afterwards.
     #[inline]
     pub(super) fn go_away(&self) {
-        // SeqCst: in one order with the counts of `sleep`, and a fence for the look.
+        // SeqCst (both): pairs with the fence of `choose`. The counts came before it, the queues are looked into after it.
         self.counts.fetch_add(AWAY, Ordering::SeqCst);
+        fence_after_exchange();
     }
 
     /// The section has ended, or is known for what it is.
@@ -168,13 +172,26 @@ impl Idle {
     #[cold]
     fn pop_sleeper(&self) -> Choice {
         chaos::point();
+        self.take_sleeper(|sleepers| sleepers.pop())
+    }
+
+    /// The caller, which is counted as sleeping, has seen work that it doesn't take: who else has to be woken for it?
+    #[cold]
+    pub(super) fn choose_another(&self, worker: usize) -> Choice {
+        self.take_sleeper(|sleepers| {
+            let at = sleepers.iter().rposition(|&sleeper| sleeper != worker)?;
+            Some(sleepers.remove(at))
+        })
+    }
+
+    fn take_sleeper(&self, take: impl FnOnce(&mut Vec<usize>) -> Option<usize>) -> Choice {
         let mut sleepers = self.sleepers.lock();
         // Relaxed: a second publisher may have been faster.
         let counts = self.counts.load(Ordering::Relaxed);
         if searching(counts) > 0 {
             return Choice::Nothing;
         }
-        let Some(worker) = sleepers.pop() else {
+        let Some(worker) = take(&mut sleepers) else {
             // The last one has just got up.
             return if away(counts) > 0 { Choice::Relieve } else { Choice::Nothing };
         };
@@ -249,6 +266,9 @@ mod models {
     use loom::thread;
     use std::sync::Arc;
 
+    /// The worker that takes nothing of what lies here.
+    const LAST: usize = 2;
+
     /// A pool of workers that only count: `queue` is how many tasks lie there, `wakes` who was told to get up.
     struct Pool {
         idle: Idle,
@@ -271,7 +291,11 @@ mod models {
         }
 
         fn notify(&self) {
-            if let Choice::Wake(worker) = self.idle.choose() {
+            self.act(self.idle.choose());
+        }
+
+        fn act(&self, choice: Choice) {
+            if let Choice::Wake(worker) = choice {
                 // An exchange, as in `Sleep::wake`.
                 self.wakes[worker].swap(1, Ordering::AcqRel);
             }
@@ -290,6 +314,9 @@ mod models {
 
         /// A worker without work, as `Worker::find_task` is: returns whether it found a task, or fell asleep.
         fn find(&self, worker: usize, mut searching: bool) -> bool {
+            if worker == LAST {
+                return self.find_nothing(searching);
+            }
             loop {
                 // Into the injector everybody looks, searching or not.
                 if !searching && self.take() {
@@ -312,6 +339,18 @@ mod models {
                     self.wakes[worker].swap(0, Ordering::Acquire);
                 }
             }
+        }
+
+        /// The same for the one on the last seat, which takes nothing of what lies here.
+        fn find_nothing(&self, searching: bool) -> bool {
+            if !searching && !self.idle.start_search() {
+                unreachable!("nobody else searches");
+            }
+            self.idle.sleep(LAST, true);
+            if self.queue.load(Ordering::Relaxed) > 0 {
+                self.act(self.idle.choose_another(LAST));
+            }
+            false
         }
 
         /// Nobody moves any more: whoever was marked gets up, until all sleep and nobody is marked. Returns what was found.
@@ -352,6 +391,23 @@ mod models {
                 pool.queue.load(Ordering::Relaxed),
                 pool.wakes[0].load(Ordering::Relaxed)
             );
+        });
+    }
+
+    #[test]
+    fn work_trusted_to_one_that_does_not_take_it_is_passed_on() {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(|| {
+            let pool = Pool::new(3);
+            assert!(!pool.find(0, false));
+            let publisher = thread::spawn({
+                let pool = Arc::clone(&pool);
+                move || pool.publish()
+            });
+            assert!(!pool.find(LAST, false));
+            publisher.join().unwrap();
+            assert_eq!(pool.settle(), 1, "the task lies there, and the one that would take it sleeps");
         });
     }
 

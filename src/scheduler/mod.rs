@@ -2,7 +2,7 @@
 //!
 //! * `worker.rs`: what one worker does: the loop at the base of every stack, the hand-over from task to task.
 //! * `search.rs`: where a worker without work looks for some, and how it sleeps.
-//! * `crew.rs`, `monitor.rs`: what happens when a task blocks its worker or doesn't end: another one steps in.
+//! * `crew.rs`, `duty.rs`, `monitor.rs`: what happens when a task blocks its worker or doesn't end: another one steps in.
 //! * `deadlock.rs`, `report.rs`: what is done, and said, when nobody can ever wake a task again.
 //! * `lookers.rs`, `unfinished.rs`: what runs, and what has not ended when the time to shut down is up.
 //! * `slot.rs`, `idle.rs`, `sleep.rs`, `registry.rs`: the next slot, who sleeps and searches, how one sleeps, and the
@@ -24,6 +24,7 @@
 
 mod crew;
 mod deadlock;
+mod duty;
 mod idle;
 mod lookers;
 mod monitor;
@@ -233,7 +234,12 @@ impl Scheduler {
     /// Work has been made visible: gets a worker up for it, if that is called for.
     #[inline]
     fn notify(&self) {
-        match self.idle.choose() {
+        self.get_up(self.idle.choose());
+    }
+
+    #[inline]
+    fn get_up(&self, choice: Choice) {
+        match choice {
             Choice::Nothing => {}
             Choice::Wake(index) => self.wake(index),
             Choice::Relieve => self.monitor.call(),

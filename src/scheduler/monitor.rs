@@ -50,7 +50,8 @@
 //!   takes 25 µs of a processor's time that is shared by all of them, half a second in all.
 
 use super::Scheduler;
-use super::crew::{AWAY, BRIEFLY_AWAY, ON, SPARE, STUCK, Seat, Short};
+use super::crew::{Seat, Short};
+use super::duty::{AWAY, BRIEFLY_AWAY, ON, SPARE, STUCK};
 use super::thread_state::ThreadState;
 use crate::census::Member;
 use crate::chaos;

@@ -38,7 +38,8 @@
 //! A worker that leaves the poller with work leaves it unwatched. If it was busy for long the last time, it gets another
 //! worker up to watch. (The first long run is not foreseen; it ends, or the queue's own wake-ups get somebody up.)
 
-use super::crew::{ON, Orders, Seat};
+use super::crew::{Orders, Seat};
+use super::duty::ON;
 use super::worker::Worker;
 use crate::chaos;
 use crate::control::{Header, blocks, clock};
@@ -256,6 +257,10 @@ impl Worker {
         let mut woken = self.woken.take();
         let in_sight = self.has_to_stay_up();
         if !in_sight {
+            if !scheduler.set_aside.is_empty() {
+                // This is the last one, which doesn't take that.
+                scheduler.get_up(scheduler.idle.choose_another(self.index()));
+            }
             let nap = self.nap();
             let deadline = self.deadline(nap).into_iter().chain(self.trim()).min();
             self.note_run();

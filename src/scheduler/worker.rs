@@ -26,7 +26,8 @@
 //! [`SET_ASIDE_TURNS`] what was set aside; every [`TIMER_TURNS`] the clock is read if there are timers, and every
 //! [`POLL_TURNS`] the poller is asked if there are sockets.
 
-use super::crew::{AWAY, BRIEFLY_AWAY, ON, STUCK, Seat};
+use super::crew::Seat;
+use super::duty::{AWAY, ON};
 use super::idle::Choice;
 use super::search::{Nap, naps_shortly};
 use super::thread_state;
@@ -627,16 +628,10 @@ impl Worker {
     pub(super) fn begin_section(&self, section: Section) {
         self.context.serves.set(std::ptr::null());
         let seat = self.seat();
-        if section == Section::Short {
-            // If it is stuck already it has been replaced.
-            seat.exchange_duty(ON, BRIEFLY_AWAY);
-        } else if seat.exchange_duty(ON, AWAY) {
-            chaos::point();
-            self.scheduler.idle.go_away();
-            chaos::point();
-            if !self.queue.is_empty() || !seat.slot.peek().is_null() || self.scheduler.has_injected() {
-                self.find_replacement();
-            }
+        if seat.duty.begin_section(section, &self.scheduler.idle)
+            && (!self.queue.is_empty() || !seat.slot.peek().is_null() || self.scheduler.has_injected())
+        {
+            self.find_replacement();
         }
     }
 
@@ -645,13 +640,7 @@ impl Worker {
         self.context.serves.set(self.context.host);
         // So that the monitor can tell one section from the next.
         self.count_turn();
-        let seat = self.seat();
-        if section == Section::Short {
-            seat.exchange_duty(BRIEFLY_AWAY, ON);
-        } else if seat.exchange_duty(AWAY, ON) {
-            chaos::point();
-            self.scheduler.idle.come_back();
-        }
+        self.seat().duty.end_section(section, &self.scheduler.idle);
     }
 
     /// It is away, and there is work: gets somebody up for it.
@@ -665,8 +654,7 @@ impl Worker {
                 if roster.spares.is_empty() {
                     drop(roster);
                     scheduler.monitor.call();
-                } else if self.seat().exchange_duty(AWAY, STUCK) {
-                    scheduler.idle.count_off_duty(true);
+                } else if self.seat().duty.relieve(AWAY, &scheduler.idle) {
                     if !scheduler.call_spare_in(&mut roster) {
                         drop(roster);
                         scheduler.monitor.call();
