@@ -56,6 +56,33 @@ pub(crate) fn yield_thread() {
     loom::thread::yield_now();
 }
 
+/// A lock for longer sections, which sleeps in the kernel.
+#[cfg(not(loom))]
+pub(crate) use parking_lot::{Mutex, MutexGuard};
+
+#[cfg(loom)]
+pub(crate) use loom::sync::MutexGuard;
+
+/// Loom's, with the other one's face.
+#[cfg(loom)]
+#[derive(Debug, Default)]
+pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+
+#[cfg(loom)]
+impl<T> Mutex<T> {
+    pub(crate) fn new(value: T) -> Mutex<T> {
+        Mutex(loom::sync::Mutex::new(value))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        self.0.lock().expect("a section doesn't panic")
+    }
+
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        self.0.try_lock().ok()
+    }
+}
+
 /// The calling kernel thread's handle, to unpark it by.
 pub(crate) mod thread {
     #[cfg(loom)]

@@ -18,8 +18,7 @@ use super::RUNNING;
 use crate::asymmetric;
 use crate::chaos;
 use crate::control::{Context, TaskRef};
-use crate::primitive::{AtomicU8, Ordering};
-use parking_lot::Mutex;
+use crate::primitive::{AtomicU8, Mutex, Ordering};
 use std::ptr;
 
 pub(super) struct Lookers(Mutex<Vec<Place>>);

@@ -6,8 +6,8 @@
 //! others, which have long been out of the cache.
 
 use crate::control::Header;
+use crate::primitive::Mutex;
 use crossbeam_utils::CachePadded;
-use parking_lot::Mutex;
 use std::ptr::NonNull;
 
 /// A shard that was larger than this gives its memory back when the last of its tasks has ended.
