@@ -482,3 +482,6 @@ impl PartialEq for Task {
 }
 
 impl Eq for Task {}
+
+#[cfg(all(test, loom))]
+mod models;

@@ -322,3 +322,23 @@ impl fmt::Debug for Token {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, loom))]
+mod models {
+    use super::*;
+
+    /// The race of a canceller against a child that is born.
+    #[test]
+    fn a_child_of_a_cancelled_token_is_cancelled() {
+        loom::model(|| {
+            let token = Token::new();
+            let canceller = loom::thread::spawn({
+                let token = token.clone();
+                move || token.cancel()
+            });
+            let child = token.child();
+            canceller.join().unwrap();
+            assert!(child.is_cancelled());
+        });
+    }
+}

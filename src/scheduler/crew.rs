@@ -63,12 +63,13 @@ use super::duty::{Duty, ON, SPARE, STUCK};
 use super::idle::Idle;
 use super::sleep::Sleep;
 use super::slot::NextSlot;
+use super::tally::Tally;
 use super::thread_state;
 use super::worker::{self, Worker};
 use super::{RUNNING, Runnable, Scheduler};
 use crate::chaos;
 use crate::control::Header;
-use crate::primitive::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use crate::primitive::{AtomicBool, AtomicI32, AtomicU32, AtomicUsize, Ordering};
 use crate::stack;
 use crate::timer::Timers;
 use crossbeam_deque::{Steal, Stealer, Worker as Deque};
@@ -96,9 +97,8 @@ pub(super) struct Seat {
     pub(super) stealer: Stealer<Runnable>,
     pub(super) timers: Timers,
     pub(super) sleep: Sleep,
-    /// How many tasks were spawned and ended here. Written by the worker alone.
-    pub(super) spawned: AtomicU64,
-    pub(super) ended: AtomicU64,
+    /// How many tasks were spawned and ended here.
+    pub(super) tally: Tally,
     /// The kernel's name of the thread; 0 while there is none.
     pub(super) thread: AtomicI32,
     /// The queue's own end, while no thread has it.
@@ -115,8 +115,7 @@ impl Seat {
             stealer: queue.stealer(),
             timers: Timers::new(start),
             sleep: Sleep::new(),
-            spawned: AtomicU64::new(0),
-            ended: AtomicU64::new(0),
+            tally: Tally::new(),
             thread: AtomicI32::new(0),
             queue: Mutex::new(Some(queue)),
         }))
@@ -210,7 +209,7 @@ impl Crew {
     }
 
     #[inline]
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Seat> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Seat> + Clone {
         self.seats[..self.len()].iter().map(|seat| &***seat.get().expect("an open seat"))
     }
 

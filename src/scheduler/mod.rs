@@ -4,7 +4,7 @@
 //! * `search.rs`: where a worker without work looks for some, and how it sleeps.
 //! * `crew.rs`, `duty.rs`, `monitor.rs`: what happens when a task blocks its worker or doesn't end: another one steps in.
 //! * `deadlock.rs`, `report.rs`: what is done, and said, when nobody can ever wake a task again.
-//! * `lookers.rs`, `unfinished.rs`: what runs, and what has not ended when the time to shut down is up.
+//! * `tally.rs`, `lookers.rs`, `unfinished.rs`: what runs, and what has not ended when the time to shut down is up.
 //! * `slot.rs`, `idle.rs`, `sleep.rs`, `registry.rs`: the next slot, who sleeps and searches, how one sleeps, and the
 //!   list of tasks that wait.
 //!
@@ -34,6 +34,7 @@ mod search;
 mod shortage;
 mod sleep;
 mod slot;
+mod tally;
 mod thread_state;
 mod unfinished;
 mod worker;
@@ -45,7 +46,7 @@ use crate::current;
 use crate::lock::Lock;
 use crate::netpoll::Netpoll;
 use crate::park::{Reason, wait_in};
-use crate::primitive::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
+use crate::primitive::{AtomicU8, AtomicU32, Ordering};
 use crate::stack::{self, Class};
 use crate::wait::{WaitQueue, Wakeup};
 use crew::{Crew, Roster, Seat, Short};
@@ -63,6 +64,7 @@ use std::io;
 use std::ptr::NonNull;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
+use tally::Tally;
 pub use unfinished::{Unfinished, UnfinishedTask};
 use worker::Worker;
 
@@ -103,7 +105,7 @@ pub(crate) struct Scheduler {
     /// When idle memory is to be looked after next; see `search.rs`.
     next_trim: Lock<Instant>,
     /// Tasks spawned by threads that are no workers of ours.
-    spawned_outside: AtomicU64,
+    outside: Tally,
     exits: Lock<Exits>,
     seed: u64,
     /// An index of `OnDeadlock::ALL`.
@@ -138,7 +140,7 @@ impl Scheduler {
             naps: AtomicU32::new(0),
             phase: AtomicU8::new(RUNNING),
             next_trim: Lock::new(start),
-            spawned_outside: AtomicU64::new(0),
+            outside: Tally::new(),
             exits: Lock::new(Exits { left: 0, waiting: WaitQueue::new() }),
             seed,
             on_deadlock: AtomicU8::new(OnDeadlock::Panic as u8),
@@ -215,8 +217,7 @@ impl Scheduler {
         match self.local() {
             Some(worker) => worker.launch(task),
             None => {
-                // Release: pairs with the Acquire of `unfinished`.
-                self.spawned_outside.fetch_add(1, Ordering::Release);
+                self.outside.count_spawned_by_any();
                 self.inject(task);
             }
         }
@@ -274,18 +275,8 @@ impl Scheduler {
         self.count_unfinished() > 0
     }
 
-    /// How many tasks are left. The ended are counted before the spawned, so that a task that spawns one and ends
-    /// meanwhile is never missed.
     fn count_unfinished(&self) -> u64 {
-        // Acquire: pairs with the Releases of those who count.
-        let sum = |counter: fn(&Seat) -> &AtomicU64| {
-            self.crew.iter().map(|seat| counter(seat).load(Ordering::Acquire)).sum::<u64>()
-        };
-        let ended = sum(|seat| &seat.ended);
-        fence(Ordering::SeqCst);
-        chaos::point();
-        let spawned = self.spawned_outside.load(Ordering::Acquire) + sum(|seat| &seat.spawned);
-        spawned - ended
+        Tally::left(std::iter::once(&self.outside).chain(self.crew.iter().map(|seat| &seat.tally)))
     }
 
     /// Cancels every task, and lets the workers end when none is left. Does not wait.

@@ -351,8 +351,7 @@ impl Worker {
     #[inline]
     pub(super) fn launch(&self, task: NonNull<Header>) {
         let seat = self.seat();
-        // Release: pairs with the Acquire of `unfinished`. Nobody else writes it.
-        seat.spawned.store(seat.spawned.load(Ordering::Relaxed) + 1, Ordering::Release);
+        seat.tally.count_spawned();
         match seat.slot.put(task) {
             Some(displaced) => {
                 self.queue.push(Runnable(displaced));
@@ -550,9 +549,7 @@ impl Worker {
         if class == self.scheduler.default_class {
             self.return_credit();
         }
-        let ended = &self.seat().ended;
-        // Release: pairs with the Acquire of `unfinished`. Nobody else writes it.
-        ended.store(ended.load(Ordering::Relaxed) + 1, Ordering::Release);
+        self.seat().tally.count_ended();
     }
 
     #[inline]
