@@ -2,7 +2,7 @@
 //!
 //! A normal build uses `std`'s. Under `--cfg loom` the same names are loom's, so that the protocols built on them
 //! (the state word, the wait queues, the next slot, the idle protocol, the channels) can be run through every
-//! interleaving by the models that stand at the end of each of those files.
+//! interleaving by the models that stand at the end of each of those files, or in the `models.rs` beside it.
 
 #[cfg(not(loom))]
 pub(crate) use std::sync::atomic::{
