@@ -88,9 +88,10 @@ fn a_select_misses_nothing() {
 #[test]
 fn one_who_knows_of_a_message_finds_it() {
     model(|| {
-        let (sender, receiver) = pair(1);
+        let ((sender, receiver), (_quiet, never)) = (pair(1), pair(1));
         let is_empty = || {
             crate::select_biased! {
+                recv(never) -> _ => unreachable!(),
                 recv(receiver) -> message => message != Ok(7),
                 default => true,
             }
