@@ -7,11 +7,14 @@
 //!
 //! Where the kernel doesn't have it (before Linux 4.14, or a filter forbids the call) both halves are ordinary fences.
 
+use crate::chaos;
 use crate::primitive::{Ordering, fence};
 
 /// The busy side's half.
 #[inline(always)]
 pub(crate) fn light() {
+    // In place of the store that may linger in the core's buffer.
+    chaos::point();
     #[cfg(not(any(loom, throng_tsan)))]
     if kernel::ready() {
         return crate::primitive::compiler_fence(Ordering::SeqCst);
@@ -22,9 +25,11 @@ pub(crate) fn light() {
 /// The rare side's half: a system call.
 #[cold]
 pub(crate) fn heavy() {
+    chaos::point();
     fence(Ordering::SeqCst);
     #[cfg(not(any(loom, throng_tsan)))]
     kernel::fence_everywhere();
+    chaos::point();
 }
 
 #[cfg(not(any(loom, throng_tsan)))]

@@ -45,7 +45,7 @@
 //! Counting the process's threads, and comparing with those that are known to wait here. It proves nothing where a single
 //! thread waits for a lock of `std` or in a `join`, as the main thread of many programs does; and a count is no moment.
 
-use crate::primitive::{Ordering, StaticAtomicBool, StaticAtomicU64, fence};
+use crate::primitive::{AtomicBool, Ordering, StaticAtomicU64, fence};
 use crate::procfs;
 use parking_lot::Mutex;
 use std::fmt;
@@ -63,7 +63,40 @@ struct Entry {
     thread: u32,
     /// Doesn't run tasks, but looks after those who do.
     helps: bool,
-    rests: StaticAtomicBool,
+    rests: Rests,
+}
+
+/// Whether a thread rests.
+struct Rests(AtomicBool);
+
+impl Rests {
+    fn new() -> Rests {
+        Rests(AtomicBool::new(false))
+    }
+
+    fn during<R>(&self, sleep: impl FnOnce() -> R) -> R {
+        // For a helper. (Any other thread is asleep when this is read, and the kernel has ordered that.)
+        // Release: what it did before is seen by whoever sees it rest. Pairs with the Acquire load of `is_so_after`.
+        self.0.store(true, Ordering::Release);
+        let result = sleep();
+        self.0.store(false, Ordering::Relaxed);
+        // Release: whoever sees that something was taken away after this doesn't see it rest. Pairs with the Acquire fence of
+        // `is_so_after`.
+        fence(Ordering::Release);
+        result
+    }
+
+    /// For one who has just seen that there is nothing to do: whether it rests, and not only from before it took that away.
+    fn is_so_after(&self) -> bool {
+        // Acquire (both): pair with the Releases of `during`.
+        fence(Ordering::Acquire);
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// For one who has seen it asleep.
+    fn is_so(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// That the calling kernel thread is one of the crate's own, for as long as this lives.
@@ -82,7 +115,7 @@ impl Member {
     fn new(helps: bool) -> Member {
         // Without `/proc` no name is known, and none is needed.
         let thread = procfs::current_thread().unwrap_or(0);
-        let entry = Arc::new(Entry { thread, helps, rests: StaticAtomicBool::new(false) });
+        let entry = Arc::new(Entry { thread, helps, rests: Rests::new() });
         MEMBERS.lock().push(Arc::clone(&entry));
         Member(entry)
     }
@@ -90,15 +123,7 @@ impl Member {
     /// Runs `sleep`, which sleeps and does nothing else: after it, the thread doesn't go on with anything that it has begun,
     /// but looks for something to do.
     pub(crate) fn rest<R>(&self, sleep: impl FnOnce() -> R) -> R {
-        // For a helper. (Any other thread is asleep when this is read, and the kernel has ordered that.)
-        // Release: what it did before is seen by whoever sees it rest. Pairs with the Acquire load of `when_still`.
-        self.0.rests.store(true, Ordering::Release);
-        let result = sleep();
-        self.0.rests.store(false, Ordering::Relaxed);
-        // Release: whoever sees that something was taken away after this doesn't see it rest. Pairs with the Acquire fence of
-        // `when_still`.
-        fence(Ordering::Release);
-        result
+        self.0.rests.during(sleep)
     }
 }
 
@@ -113,7 +138,7 @@ pub(crate) struct Waiting(());
 
 impl Waiting {
     pub(crate) fn begin() -> Waiting {
-        // Relaxed (both): as in `rest`.
+        // Relaxed (both): as for a thread that rests, the kernel has ordered it with the sleep that is seen.
         WAITING.fetch_add(1, Ordering::Relaxed);
         Waiting(())
     }
@@ -180,9 +205,7 @@ pub(crate) fn when_still<T>(confirm: impl FnOnce() -> Option<T>, act: impl FnOnc
         return Err(Doubt::Signals { count: strangers - WAITING.load(Ordering::Relaxed) as usize });
     }
     let Some(confirmed) = confirm() else { return Err(Doubt::Moving) };
-    // Acquire (both): pair with the Releases of `rest`.
-    fence(Ordering::Acquire);
-    if !threads.helpers().all(|helper| helper.rests.load(Ordering::Acquire)) {
+    if !threads.helpers().all(|helper| helper.rests.is_so_after()) {
         return Err(Doubt::Moving);
     }
     if before != round(&threads)? {
@@ -254,10 +277,7 @@ fn round(threads: &Threads) -> Result<Vec<Still>, Doubt> {
         // After the call; see the head of this file. The member's mark is read after that: it doesn't change in its sleep.
         let status = read(thread, "status")?;
         let sleeps = field(&status, "voluntary_ctxt_switches:")?;
-        let rests = threads.members.iter().any(|member| {
-            // Relaxed: as in `rest`.
-            member.thread == thread && member.rests.load(Ordering::Relaxed)
-        });
+        let rests = threads.members.iter().any(|member| member.thread == thread && member.rests.is_so());
         let call = Call::parse(&call);
         let is_still = match call {
             Call::Futex { .. } | Call::Epoll if rests => true,
@@ -421,5 +441,35 @@ mod tests {
         }
         end.send(()).unwrap();
         assert!(sleeper.join().unwrap());
+    }
+}
+
+#[cfg(all(test, loom))]
+mod models {
+    use super::*;
+    use crate::primitive::AtomicU32;
+
+    /// A helper takes something in hand, wakes a worker for it and rests again. Who sees that there is nothing left, and
+    /// after that the helper at rest, sees the worker woken.
+    #[test]
+    fn a_helper_that_rests_has_nothing_in_hand() {
+        loom::model(|| {
+            let rests = Arc::new(Rests::new());
+            let [left, woken] = [1, 0].map(|n| Arc::new(AtomicU32::new(n)));
+            let helper = loom::thread::spawn({
+                let (rests, left, woken) = (Arc::clone(&rests), Arc::clone(&left), Arc::clone(&woken));
+                move || {
+                    rests.during(|| ());
+                    // Relaxed (both): the marks have to order them.
+                    left.store(0, Ordering::Relaxed);
+                    woken.store(1, Ordering::Relaxed);
+                    rests.during(loom::thread::yield_now);
+                }
+            });
+            if left.load(Ordering::Relaxed) == 0 && rests.is_so_after() {
+                assert_eq!(woken.load(Ordering::Relaxed), 1, "it has something in hand, and is taken to be at rest");
+            }
+            helper.join().unwrap();
+        });
     }
 }

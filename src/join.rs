@@ -12,6 +12,7 @@
 //! `park` and `unpark` wait here too: the token is under the same lock.
 
 use crate::awaited::Awaited;
+use crate::chaos;
 use crate::control::{Header, Outcome, Schedule, State, TaskId, TaskRef, Vtable, blocks};
 use crate::current;
 use crate::interrupt::Cancelled;
@@ -114,6 +115,7 @@ impl<F: FnOnce() -> T, T> Cell<F, T> {
         let joiner = meeting.joiner.take_one();
         let detached = meeting.detached;
         drop(meeting);
+        chaos::point();
         if let Some(wakeup) = joiner {
             wakeup.fire();
         }
@@ -420,6 +422,7 @@ impl<T> Future for JoinHandle<T> {
             (*polled.as_ptr()).node.as_ref().expect("just set")
         };
         self.polled = Some(polled);
+        chaos::point();
         let mut meeting = joint(&self.task).meeting.lock();
         if meeting.finished {
             drop(meeting);
@@ -479,3 +482,6 @@ impl PartialEq for Task {
 }
 
 impl Eq for Task {}
+
+#[cfg(all(test, loom))]
+mod models;

@@ -194,6 +194,7 @@ mod blocking;
 pub mod cancel;
 mod census;
 pub mod chan;
+mod chaos;
 #[allow(unsafe_code)]
 mod control;
 #[allow(unsafe_code)]

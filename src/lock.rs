@@ -8,6 +8,7 @@
 //!
 //! It has no poisoning: a section can't panic.
 
+use crate::chaos;
 use crate::primitive::{AtomicBool, Ordering, spin_loop, yield_thread};
 use std::ops::{Deref, DerefMut};
 
@@ -45,6 +46,7 @@ impl<T> Lock<T> {
 impl<T: ?Sized> Lock<T> {
     #[inline]
     pub(crate) fn lock(&self) -> Guard<'_, T> {
+        chaos::point();
         // Acquire: pairs with the Release store of `Guard::drop`.
         if self.held.compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
             self.lock_contended();
@@ -126,5 +128,6 @@ impl<T: ?Sized> Drop for Guard<'_, T> {
     fn drop(&mut self) {
         // Release: pairs with the Acquire of the next `lock`.
         self.lock.held.store(false, Ordering::Release);
+        chaos::point();
     }
 }

@@ -69,12 +69,12 @@ mod table;
 
 pub(crate) use source::{Direction, Source};
 
-use crate::primitive::{AtomicU8, AtomicUsize, Ordering};
+use crate::chaos;
+use crate::primitive::{AtomicU8, AtomicUsize, Mutex, MutexGuard, Ordering};
 use crate::wait::Wakeup;
 use alarm::Alarm;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
-use parking_lot::{Mutex, MutexGuard};
 use source::Shared;
 use std::io;
 use std::os::fd::RawFd;
@@ -153,8 +153,8 @@ impl Netpoll {
     /// Makes the present blocking poll return, or the next one if there is none. From any kernel thread; costs a
     /// system call only if somebody blocks. What was written before is seen by whoever polled.
     pub(crate) fn wake(&self) {
-        // AcqRel: Release shows the sleeper what the caller wrote before (pairs with the Acquire of `Sleep`'s two ends).
-        if self.sleep.swap(NOTIFIED, Ordering::AcqRel) == ASLEEP {
+        if Sleep::notify(&self.sleep) {
+            chaos::point();
             // It can only fail for a descriptor that isn't one.
             let _ = self.waker.wake();
         }
@@ -260,6 +260,7 @@ impl Driver<'_> {
     pub(crate) fn poll(&mut self, wait: Wait, woken: &mut Vec<Wakeup>) -> io::Result<()> {
         let Poller { poll, events, alarm } = &mut *self.poller;
         let sleep = if wait == Wait::Now { None } else { Sleep::begin(&self.netpoll.sleep) };
+        chaos::point();
         let to_be_set = match wait {
             Wait::Until(deadline) if sleep.is_some() && !alarm.rings_by(deadline) => Some(deadline),
             _ => None,
@@ -277,6 +278,7 @@ impl Driver<'_> {
             collect(poll, events, None)?;
         }
         drop(sleep);
+        chaos::point();
         for event in events.iter() {
             match event.token() {
                 WAKER => {}
@@ -309,6 +311,12 @@ fn collect(poll: &mut Poll, events: &mut Events, timeout: Option<Duration>) -> i
 struct Sleep<'a>(&'a AtomicU8);
 
 impl Sleep<'_> {
+    /// Whether the poll that blocks has to be told by its descriptor.
+    fn notify(word: &AtomicU8) -> bool {
+        // AcqRel: Release shows the sleeper what the caller wrote before (pairs with the Acquire of `Sleep`'s two ends).
+        word.swap(NOTIFIED, Ordering::AcqRel) == ASLEEP
+    }
+
     /// `None`, and the notice is used up, if somebody called `wake` before.
     fn begin(word: &AtomicU8) -> Option<Sleep<'_>> {
         // Acquire on failure: pairs with the Release of `wake`. AcqRel on success: `wake` sees it in the word's order.
@@ -332,3 +340,6 @@ impl Drop for Sleep<'_> {
 
 #[cfg(all(test, not(loom)))]
 mod tests;
+
+#[cfg(all(test, loom))]
+mod models;

@@ -7,6 +7,7 @@
 
 use crate::blocking;
 use crate::census::Waiting;
+use crate::chaos;
 use crate::control::clock;
 use crate::control::{Context, Header, Leave, Outcome, ThreadParker, TimerEntry};
 use crate::current;
@@ -189,6 +190,7 @@ fn park_task(
     if !publish(Waiter::task(task, epoch)) {
         return header.state.withdraw(epoch).map_or_else(Ok, |()| Err(Withdrawn));
     }
+    chaos::point();
     header.reason.store(reason as u8, Ordering::Relaxed);
     header.since.store(clock::coarse(), Ordering::Relaxed);
     match deadline {
@@ -234,6 +236,7 @@ fn park_thread(
             if let Some(outcome) = parker.state.outcome() {
                 return Ok(outcome);
             }
+            chaos::point();
             let Some(deadline) = deadline else {
                 thread::park();
                 continue;

@@ -2,7 +2,7 @@
 //!
 //! A normal build uses `std`'s. Under `--cfg loom` the same names are loom's, so that the protocols built on them
 //! (the state word, the wait queues, the next slot, the idle protocol, the channels) can be run through every
-//! interleaving by the models that stand at the end of each of those files.
+//! interleaving by the models that stand at the end of each of those files, or in the `models.rs` beside it.
 
 #[cfg(not(loom))]
 pub(crate) use std::sync::atomic::{
@@ -28,6 +28,16 @@ pub(crate) use std::sync::atomic::{
     AtomicU64 as StaticAtomicU64,
 };
 
+/// A sequentially consistent fence, for one whose last access was a sequentially consistent read-modify-write. On x86-64
+/// that was a fence for everything by itself; elsewhere later reads may be made before its write is seen.
+#[inline(always)]
+pub(crate) fn fence_after_exchange() {
+    #[cfg(all(target_arch = "x86_64", not(any(loom, throng_tsan))))]
+    compiler_fence(Ordering::SeqCst);
+    #[cfg(not(all(target_arch = "x86_64", not(any(loom, throng_tsan)))))]
+    fence(Ordering::SeqCst);
+}
+
 /// Tells the processor (or loom) that the caller spins.
 #[inline]
 pub(crate) fn spin_loop() {
@@ -44,6 +54,33 @@ pub(crate) fn yield_thread() {
     std::thread::yield_now();
     #[cfg(loom)]
     loom::thread::yield_now();
+}
+
+/// A lock for longer sections, which sleeps in the kernel.
+#[cfg(not(loom))]
+pub(crate) use parking_lot::{Mutex, MutexGuard};
+
+#[cfg(loom)]
+pub(crate) use loom::sync::MutexGuard;
+
+/// Loom's, with the other one's face.
+#[cfg(loom)]
+#[derive(Debug, Default)]
+pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+
+#[cfg(loom)]
+impl<T> Mutex<T> {
+    pub(crate) fn new(value: T) -> Mutex<T> {
+        Mutex(loom::sync::Mutex::new(value))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        self.0.lock().expect("a section doesn't panic")
+    }
+
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        self.0.try_lock().ok()
+    }
 }
 
 /// The calling kernel thread's handle, to unpark it by.

@@ -15,6 +15,7 @@
 //! Both happen under the timers' lock. An entry is claimed there, while it can't go away; after `disarm` nobody holds a
 //! pointer to it.
 
+use crate::chaos;
 use crate::control::{Outcome, TimerEntry};
 use crate::lock::Lock;
 use crate::primitive::{AtomicU64, Ordering};
@@ -60,6 +61,7 @@ impl Timers {
         let at = self.round(entry.deadline, now);
         let mut buckets = self.buckets.lock();
         buckets.insert(at, entry);
+        chaos::point();
         if at < self.next.load(Ordering::Relaxed) {
             self.next.store(at, Ordering::Relaxed);
         }
@@ -95,6 +97,7 @@ impl Timers {
         let mut buckets = self.buckets.lock();
         while let Some(mut bucket) = buckets.pop_due(now) {
             woken.reserve(bucket.len());
+            chaos::point();
             for entry in bucket.drain(..) {
                 // SAFETY: the entry is in its frame until `disarm`, which needs the lock we hold; so the task is alive too.
                 let wakeup = unsafe {

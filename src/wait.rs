@@ -23,6 +23,7 @@
 //!   claimed may go on by itself. So the claim takes a handle of its own out of it first. A parked task can't go on
 //!   before it is fired.
 
+use crate::chaos;
 use crate::control::{Claimed, Epoch, Header, Outcome, Participant, State, ThreadParker};
 use crate::lock::Lock;
 use crate::primitive::thread::Thread;
@@ -170,6 +171,7 @@ impl Wakeup {
     /// caller's, who may have others to wake, and holds what was handed over.
     #[inline]
     pub(crate) fn fire(self) {
+        chaos::point();
         match self.0 {
             Wake::Nothing => {}
             // SAFETY: it was parked and the claim made it ours, so it has not finished and its stack is left.
@@ -333,6 +335,7 @@ impl<P> WaitQueue<P> {
             let given = offer(payload)?;
             // SAFETY: it is linked in this queue.
             unsafe { self.remove(node) };
+            chaos::point();
             // SAFETY: the waiter must take the lock we hold before it leaves, unless this claim succeeds.
             match unsafe { node.waiter.claim(Outcome::Woken) } {
                 Some(wakeup) => return Some((given, wakeup)),

@@ -22,9 +22,8 @@ use crate::chan::{self, Receiver};
 use crate::control::{Participant, Scope};
 use crate::interrupt::{self, Cancelled, Entered};
 use crate::park;
-use crate::primitive::{AtomicBool, Ordering};
+use crate::primitive::{AtomicBool, Mutex, Ordering};
 use crate::wait::Wakeup;
-use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fmt;
 use std::panic;
@@ -321,5 +320,25 @@ impl fmt::Debug for Token {
             .field("cancelled", &self.is_cancelled())
             .field("deadline", &self.deadline())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, loom))]
+mod models {
+    use super::*;
+
+    /// The race of a canceller against a child that is born.
+    #[test]
+    fn a_child_of_a_cancelled_token_is_cancelled() {
+        loom::model(|| {
+            let token = Token::new();
+            let canceller = loom::thread::spawn({
+                let token = token.clone();
+                move || token.cancel()
+            });
+            let child = token.child();
+            canceller.join().unwrap();
+            assert!(child.is_cancelled());
+        });
     }
 }

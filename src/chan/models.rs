@@ -1,7 +1,9 @@
 //! Every interleaving of a disconnection with a send and a receive, of a hand-over, and of a select; run under loom.
 
 use super::{Receiver, Sender, bounded};
+use crate::primitive::{AtomicBool, Ordering};
 use loom::thread;
+use std::sync::Arc;
 
 fn model(f: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
@@ -79,4 +81,34 @@ fn a_select_misses_nothing() {
             sending.join().unwrap();
         });
     }
+}
+
+/// A select that found nothing puts up the channel's sign, which turns the next one away without a look. Who was told of a
+/// message is not turned away.
+#[test]
+fn one_who_knows_of_a_message_finds_it() {
+    model(|| {
+        let ((sender, receiver), (_quiet, never)) = (pair(1), pair(1));
+        let is_empty = || {
+            crate::select_biased! {
+                recv(never) -> _ => unreachable!(),
+                recv(receiver) -> message => message != Ok(7),
+                default => true,
+            }
+        };
+        assert!(is_empty());
+        let told = Arc::new(AtomicBool::new(false));
+        let sending = thread::spawn({
+            let told = Arc::clone(&told);
+            move || {
+                sender.send(7).unwrap();
+                told.store(true, Ordering::Release);
+                sender
+            }
+        });
+        if told.load(Ordering::Acquire) {
+            assert!(!is_empty(), "it was there before");
+        }
+        sending.join().unwrap();
+    });
 }

@@ -4,6 +4,8 @@ pub(crate) mod blocks;
 mod chunk;
 pub(crate) mod clock;
 mod header;
+#[cfg(all(test, loom))]
+pub(crate) mod models;
 mod participant;
 mod schedule;
 mod scopes;

@@ -2,7 +2,7 @@
 
 use super::blocks::Blocks;
 use super::{Epoch, Header};
-use crate::primitive::{Ordering, StaticAtomicPtr};
+use crate::primitive::{AtomicPtr, Ordering};
 use crate::rng::Rng;
 use std::cell::Cell;
 use std::ptr::{self, NonNull};
@@ -46,11 +46,11 @@ impl Context {
 }
 
 /// Which task a kernel thread runs: a cell of that thread's, of which another may take a look.
-pub(crate) struct Running(StaticAtomicPtr<Header>);
+pub(crate) struct Running(AtomicPtr<Header>);
 
 impl Running {
-    pub(crate) const fn nothing() -> Running {
-        Running(StaticAtomicPtr::new(ptr::null_mut()))
+    pub(crate) fn nothing() -> Running {
+        Running(AtomicPtr::new(ptr::null_mut()))
     }
 
     /// Relaxed: for the thread itself it is a plain load. For another one it is a hint, and what is found may be freed the

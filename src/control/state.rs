@@ -43,6 +43,7 @@
 //! which leave no stack. An "on a processor" flag that the resumer spins on, as an operating system's kernel has it,
 //! saves the read-modify-write too, but two workers that each want what the other is leaving spin for ever.
 
+use crate::chaos;
 use crate::primitive::{AtomicU64, Ordering};
 
 const PHASE: u64 = 0b0111;
@@ -143,6 +144,7 @@ impl State {
     /// The owner takes its wait back before it has left its stack. Fails with the outcome if somebody claimed it.
     #[inline]
     pub(crate) fn withdraw(&self, epoch: Epoch) -> Result<(), Outcome> {
+        chaos::point();
         // Acquire on failure: pairs with the Release of `claim`.
         match self.word.compare_exchange(epoch.0 | WAITING, epoch.0 | RUNNING, Ordering::Relaxed, Ordering::Acquire) {
             Ok(_) => Ok(()),
@@ -162,6 +164,7 @@ impl State {
             let _ = self.word.load(Ordering::Acquire);
             return false;
         }
+        chaos::point();
         // Release on success: gives the stack to the claimer's Acquire. Acquire on failure: pairs with the Release of
         // `claim`.
         self.word.compare_exchange(word, word & !PHASE | PARKED, Ordering::Release, Ordering::Acquire).is_ok()
@@ -181,15 +184,16 @@ impl State {
     }
 
     fn claim_waiting(&self, epoch: Epoch, claimed: u64) -> Option<Claimed> {
+        chaos::point();
         // AcqRel: as in `claim`.
         match self.word.compare_exchange(epoch.0 | WAITING, claimed, Ordering::AcqRel, Ordering::Relaxed) {
             Ok(_) => Some(Claimed::OnStack),
             // It was committed in between.
-            Err(word) if word == epoch.0 | PARKED => self
-                .word
-                .compare_exchange(word, claimed, Ordering::AcqRel, Ordering::Relaxed)
-                .is_ok()
-                .then_some(Claimed::Parked),
+            Err(word) if word == epoch.0 | PARKED => {
+                chaos::point();
+                let exchanged = self.word.compare_exchange(word, claimed, Ordering::AcqRel, Ordering::Relaxed);
+                exchanged.is_ok().then_some(Claimed::Parked)
+            }
             Err(_) => None,
         }
     }
@@ -200,6 +204,7 @@ impl State {
         // Relaxed: the caller's heavy fence came before; see `Header::cancel`.
         let word = self.word.load(Ordering::Relaxed);
         let has = (word & SHIELDS) / SHIELDS_ONE;
+        chaos::point();
         match word & PHASE {
             WAITING | PARKED if shields < CLOSED && has == u64::from(shields) => {
                 self.claim(Epoch(word & !PHASE), outcome)

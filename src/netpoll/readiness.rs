@@ -16,6 +16,7 @@
 //! buffer is full. So once an event has told of any of these, the direction is DISTRUSTED for good, and notes mean
 //! nothing. The event that tells it comes with a tick too, so a note made before is void by the time it matters.
 
+use crate::chaos;
 use crate::control::Outcome;
 use crate::lock::Lock;
 use crate::park::{self, Reason};
@@ -70,6 +71,7 @@ impl Readiness {
     /// Waits for an event later than `seen`.
     pub(super) fn wait(&self, reason: Reason, deadline: Option<Instant>, seen: Seen) -> Outcome {
         let guard = self.waiters.lock();
+        chaos::point();
         // Relaxed: if the event's turn with the lock was before ours, the lock shows its tick; if not, it will find us.
         if self.word.load(Ordering::Relaxed) != seen.0 {
             return Outcome::Woken;
@@ -89,6 +91,7 @@ impl Readiness {
             self.word.fetch_or(DISTRUSTED, Ordering::Release);
         }
         self.word.fetch_add(TICK, Ordering::Release);
+        chaos::point();
         loop {
             // Room is made outside the lock, which is no place to allocate in.
             if woken.len() == woken.capacity() {

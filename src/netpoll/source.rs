@@ -2,13 +2,13 @@
 
 use super::Netpoll;
 use super::readiness::{Readiness, Seen};
+use crate::chaos;
 use crate::control::Outcome;
 use crate::park::Reason;
-use crate::primitive::{AtomicU8, Ordering};
+use crate::primitive::{AtomicU8, Mutex, Ordering};
 use crate::wait::Wakeup;
 use mio::event::Event;
 use mio::{Interest, Token};
-use parking_lot::Mutex;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
@@ -81,7 +81,9 @@ impl Source {
     /// To be called before a call that may block.
     #[inline]
     pub(crate) fn look(&self, direction: Direction) -> Seen {
-        self.0.readiness(direction).look()
+        let seen = self.0.readiness(direction).look();
+        chaos::point();
+        seen
     }
 
     /// Whether the call would block, as far as is known.
@@ -107,6 +109,7 @@ impl Source {
         deadline: Option<Instant>,
         netpoll: impl FnOnce() -> io::Result<Arc<Netpoll>>,
     ) -> io::Result<Outcome> {
+        chaos::point();
         // Acquire: pairs with the Release of `forget`. If it is cleared later, a tick comes with it.
         if self.0.watched.load(Ordering::Acquire) & direction.bit() == 0 {
             let netpoll = netpoll()?;
@@ -136,6 +139,7 @@ impl Source {
                 }
                 // Before it enters the table, where `close` finds it and clears the mark again.
                 shared.watched.store(bit, Ordering::Relaxed);
+                chaos::point();
                 netpoll.register(fd, interest(bit), self.0.clone()).map(|token| {
                     *registration = Some(Registration { netpoll, token, fd });
                 })
@@ -203,6 +207,7 @@ impl Shared {
     pub(super) fn forget(&self, woken: &mut Vec<Wakeup>) {
         // Release: pairs with the Acquire of `wait`; the tick comes after.
         self.watched.store(0, Ordering::Release);
+        chaos::point();
         self.read.event(false, woken);
         self.write.event(false, woken);
     }

@@ -26,7 +26,7 @@
 //! the stuck came back, some become spare. A spare thread ends after [`SPARE_FOR`] without work; its seat stays.
 //!
 //! Duties change under the lock of the roster, but for ON and AWAY, which a worker and the monitor exchange by
-//! compare-and-swap, so that an announced section costs no lock.
+//! compare-and-swap, so that an announced section costs no lock; see `duty.rs`.
 //!
 //! # Who looks after a seat that is off duty
 //! * Its queue and slot: any worker that searches, as for every seat. But the others may never have to search, so the
@@ -59,14 +59,17 @@
 //! prevents that.) Where there are fewer than [`SPARES_FOR_A_LAST_ONE`] spare seats none is special: it would be missed
 //! more than it helps.
 
+use super::duty::{Duty, ON, SPARE, STUCK};
 use super::idle::Idle;
 use super::sleep::Sleep;
 use super::slot::NextSlot;
+use super::tally::Tally;
 use super::thread_state;
 use super::worker::{self, Worker};
 use super::{RUNNING, Runnable, Scheduler};
+use crate::chaos;
 use crate::control::Header;
-use crate::primitive::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use crate::primitive::{AtomicBool, AtomicI32, AtomicU32, AtomicUsize, Ordering};
 use crate::stack;
 use crate::timer::Timers;
 use crossbeam_deque::{Steal, Stealer, Worker as Deque};
@@ -91,27 +94,17 @@ fn affords_last_one(workers: usize, max_threads: usize) -> bool {
 /// How many tasks the monitor moves from one seat before it looks at the next.
 const RESCUED_AT_ONCE: usize = 4096;
 
-pub(super) const ON: u8 = 0;
-/// In an announced section; whoever publishes work should know.
-pub(super) const AWAY: u8 = 1;
-/// In an announced section that is short, as a rule: only the monitor looks at it.
-pub(super) const BRIEFLY_AWAY: u8 = 2;
-pub(super) const STUCK: u8 = 3;
-pub(super) const SPARE: u8 = 4;
-
 /// What the others see of a worker.
 pub(super) struct Seat {
     pub(super) slot: NextSlot,
     /// Counts the worker's turns, for others to see whether it moves. Written by the worker alone.
     pub(super) turn: AtomicU32,
-    /// Relaxed where it is but a hint; the exchanges order what depends on them.
-    pub(super) duty: AtomicU8,
+    pub(super) duty: Duty,
     pub(super) stealer: Stealer<Runnable>,
     pub(super) timers: Timers,
     pub(super) sleep: Sleep,
-    /// How many tasks were spawned and ended here. Written by the worker alone.
-    pub(super) spawned: AtomicU64,
-    pub(super) ended: AtomicU64,
+    /// How many tasks were spawned and ended here.
+    pub(super) tally: Tally,
     /// The kernel's name of the thread; 0 while there is none.
     pub(super) thread: AtomicI32,
     /// The queue's own end, while no thread has it.
@@ -124,12 +117,11 @@ impl Seat {
         Arc::new(CachePadded::new(Seat {
             slot: NextSlot::new(),
             turn: AtomicU32::new(0),
-            duty: AtomicU8::new(SPARE),
+            duty: Duty::new(),
             stealer: queue.stealer(),
             timers: Timers::new(start),
             sleep: Sleep::new(),
-            spawned: AtomicU64::new(0),
-            ended: AtomicU64::new(0),
+            tally: Tally::new(),
             thread: AtomicI32::new(0),
             queue: Mutex::new(Some(queue)),
         }))
@@ -137,7 +129,7 @@ impl Seat {
 
     #[inline]
     pub(super) fn duty(&self) -> u8 {
-        self.duty.load(Ordering::Relaxed)
+        self.duty.get()
     }
 
     /// Whether it counts among those who look for work.
@@ -148,12 +140,6 @@ impl Seat {
     /// Whether a task lies in its queue or slot. A hint.
     pub(super) fn has_work(&self) -> bool {
         !self.stealer.is_empty() || !self.slot.peek().is_null()
-    }
-
-    /// Exchanges one duty for another.
-    pub(super) fn exchange_duty(&self, old: u8, new: u8) -> bool {
-        // AcqRel: whoever sees a duty sees what came before it.
-        self.duty.compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     pub(super) fn sit_down(&self) -> Deque<Runnable> {
@@ -235,7 +221,7 @@ impl Crew {
     }
 
     #[inline]
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Seat> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Seat> + Clone {
         self.seats[..self.len()].iter().map(|seat| &***seat.get().expect("an open seat"))
     }
 
@@ -299,11 +285,11 @@ impl Scheduler {
     /// Takes one off duty whose thread is busy with its task. `false` if it has just come back.
     pub(super) fn relieve(&self, seat: &Seat, duty: u8) -> bool {
         let roster = self.crew.roster.lock();
-        if !seat.exchange_duty(duty, STUCK) {
+        if !seat.duty.relieve(duty, &self.idle) {
             return false;
         }
-        self.idle.count_off_duty(duty == AWAY);
         drop(roster);
+        chaos::point();
         self.rescue(seat);
         true
     }
@@ -337,8 +323,8 @@ impl Scheduler {
     /// Puts a worker back on duty that was called stuck, but has gone to sleep.
     pub(super) fn reinstate(&self, seat: &Seat) {
         let _roster = self.crew.roster.lock();
-        if seat.exchange_duty(STUCK, ON) {
-            self.idle.count_on_duty();
+        if seat.duty() == STUCK {
+            seat.duty.take_up(&self.idle);
         }
     }
 
@@ -365,8 +351,7 @@ impl Scheduler {
         let Some(index) = self.crew.vacant_seat(roster) else { return Err(Short(None)) };
         let seat = self.crew.seat(index);
         // The new thread must find itself on duty, and counted.
-        seat.duty.store(ON, Ordering::Release);
-        self.idle.count_on_duty();
+        seat.duty.take_up(&self.idle);
         match self.start_worker(index) {
             Ok(thread) => {
                 roster.ending.retain(|thread| !thread.is_finished());
@@ -376,7 +361,7 @@ impl Scheduler {
                 Ok(())
             }
             Err(error) => {
-                seat.duty.store(SPARE, Ordering::Release);
+                seat.duty.lay_down();
                 self.idle.count_off_duty(false);
                 roster.vacant.push(index);
                 Err(Short(Some(error)))
@@ -398,9 +383,7 @@ impl Scheduler {
             return false;
         };
         let seat = self.crew.seat(index);
-        // Release: pairs with the lock of the roster, under which the worker reads it.
-        seat.duty.store(ON, Ordering::Release);
-        self.idle.count_on_duty();
+        seat.duty.take_up(&self.idle);
         seat.sleep.wake(&self.netpoll);
         true
     }
@@ -486,8 +469,7 @@ impl Worker {
             // If it was called so for running on.
             thread_state::set_slice(0, None);
             if scheduler.idle.on_duty() < roster.wanted + roster.extra {
-                seat.duty.store(ON, Ordering::Release);
-                scheduler.idle.count_on_duty();
+                seat.duty.take_up(&scheduler.idle);
                 return Orders::Work;
             }
         } else if has_surplus {
@@ -501,9 +483,10 @@ impl Worker {
         } else {
             return Orders::Work;
         }
-        seat.duty.store(SPARE, Ordering::Release);
+        seat.duty.lay_down();
         roster.spares.push(self.index());
         drop(roster);
+        chaos::point();
         if let Some(last) = scheduler.crew.last_on_duty() {
             // It sleeps perhaps, with what it has set aside. It changes places with a spare one when it reports.
             scheduler.wake(last);

@@ -38,8 +38,11 @@
 //!   counted as searching, and it goes on as a searcher, so that the waker's work is looked for.
 //!
 //! * **Work published while the last one that is up goes away**, into an announced blocking section. It counts itself as
-//!   away and then looks at its own queue; the publisher fences between its work and the counts. As above, one sees the
-//!   other; and if nobody sleeps or searches the monitor is called, which finds a replacement.
+//!   away, fences, and then looks at its own queue; the publisher fences between its work and the counts. As above, one sees
+//!   the other; and if nobody sleeps or searches the monitor is called, which finds a replacement.
+//! * **Work trusted to one that doesn't take it.** The worker on the last seat leaves alone what was set aside (see
+//!   `crew.rs`), but a publisher can't tell it from the others: it may have been chosen for such work, or have been the one
+//!   that searched. It sees that in its last look, and then chooses another.
 //! * **All sleep, the monitor too, and one gets up.** The monitor says that it goes to sleep, fences, and looks whether all
 //!   workers sleep. Who gets up changes the counts first, and looks for the monitor then.
 //!
@@ -47,8 +50,9 @@
 //! A wake for each ready task (a storm of futile wake-ups), and handing a task straight to a sleeping worker (the task
 //! waits for a kernel thread while its own core is about to be free).
 
+use crate::chaos;
 use crate::lock::Lock;
-use crate::primitive::{AtomicU32, AtomicU64, Ordering, fence};
+use crate::primitive::{AtomicU32, AtomicU64, Ordering, fence, fence_after_exchange};
 
 /// In the count word, one of each: three fields of 21 bits.
 const SLEEPER: u64 = 1;
@@ -128,8 +132,9 @@ impl Idle {
     /// the uppermost one, so no other is touched, and whoever reads it then calls the monitor in vain.
     #[inline]
     pub(super) fn go_away(&self) {
-        // SeqCst: in one order with the counts of `sleep`, and a fence for the look.
+        // SeqCst (both): pairs with the fence of `choose`. The counts came before it, the queues are looked into after it.
         self.counts.fetch_add(AWAY, Ordering::SeqCst);
+        fence_after_exchange();
     }
 
     /// The section has ended, or is known for what it is.
@@ -147,6 +152,7 @@ impl Idle {
     /// Work has been made visible: who has to be woken for it?
     #[inline]
     pub(super) fn choose(&self) -> Choice {
+        chaos::point();
         // SeqCst: pairs with the fence of `sleep`. The work came before it, the counts are read after it.
         fence(Ordering::SeqCst);
         self.choose_unfenced()
@@ -177,6 +183,7 @@ impl Idle {
 
     #[cold]
     fn pop_sleeper(&self, except: Option<usize>) -> Choice {
+        chaos::point();
         let mut sleepers = self.sleepers.lock();
         // Relaxed: a second publisher may have been faster.
         let counts = self.counts.load(Ordering::Relaxed);
@@ -215,6 +222,7 @@ impl Idle {
 
     /// A searcher has found work. If it was the last one, it must let another one be chosen.
     pub(super) fn end_search(&self) -> bool {
+        chaos::point();
         // SeqCst: as above.
         searching(self.counts.fetch_sub(SEARCHER, Ordering::SeqCst)) == 1
     }
@@ -229,12 +237,14 @@ impl Idle {
         drop(sleepers);
         // SeqCst: pairs with the fence of `choose`. The counts came before it, the queues are looked into after it.
         fence(Ordering::SeqCst);
+        chaos::point();
     }
 
     /// The worker gets up: by itself, or because a waker has chosen it. Returns whether it is counted as searching: if it
     /// was chosen, or if it asks for that because it saw work in its last look.
     #[must_use]
     pub(super) fn get_up(&self, worker: usize, to_search: bool) -> bool {
+        chaos::point();
         let mut sleepers = self.sleepers.lock();
         let Some(at) = sleepers.iter().position(|&sleeper| sleeper == worker) else { return true };
         sleepers.swap_remove(at);
@@ -255,6 +265,9 @@ mod models {
     use super::*;
     use loom::thread;
     use std::sync::Arc;
+
+    /// The worker that takes nothing of what lies here.
+    const LAST: usize = 2;
 
     /// A pool of workers that only count: `queue` is how many tasks lie there, `wakes` who was told to get up.
     struct Pool {
@@ -278,7 +291,11 @@ mod models {
         }
 
         fn notify(&self) {
-            if let Choice::Wake(worker) = self.idle.choose() {
+            self.act(self.idle.choose());
+        }
+
+        fn act(&self, choice: Choice) {
+            if let Choice::Wake(worker) = choice {
                 // An exchange, as in `Sleep::wake`.
                 self.wakes[worker].swap(1, Ordering::AcqRel);
             }
@@ -297,6 +314,9 @@ mod models {
 
         /// A worker without work, as `Worker::find_task` is: returns whether it found a task, or fell asleep.
         fn find(&self, worker: usize, mut searching: bool) -> bool {
+            if worker == LAST {
+                return self.find_nothing(searching);
+            }
             loop {
                 // Into the injector everybody looks, searching or not.
                 if !searching && self.take() {
@@ -319,6 +339,18 @@ mod models {
                     self.wakes[worker].swap(0, Ordering::Acquire);
                 }
             }
+        }
+
+        /// The same for the one on the last seat, which takes nothing of what lies here.
+        fn find_nothing(&self, searching: bool) -> bool {
+            if !searching && !self.idle.start_search() {
+                unreachable!("nobody else searches");
+            }
+            self.idle.sleep(LAST, true);
+            if self.queue.load(Ordering::Relaxed) > 0 {
+                self.act(self.idle.choose_other(LAST));
+            }
+            false
         }
 
         /// Nobody moves any more: whoever was marked gets up, until all sleep and nobody is marked. Returns what was found.
@@ -359,6 +391,23 @@ mod models {
                 pool.queue.load(Ordering::Relaxed),
                 pool.wakes[0].load(Ordering::Relaxed)
             );
+        });
+    }
+
+    #[test]
+    fn work_trusted_to_one_that_does_not_take_it_is_passed_on() {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(|| {
+            let pool = Pool::new(3);
+            assert!(!pool.find(0, false));
+            let publisher = thread::spawn({
+                let pool = Arc::clone(&pool);
+                move || pool.publish()
+            });
+            assert!(!pool.find(LAST, false));
+            publisher.join().unwrap();
+            assert_eq!(pool.settle(), 1, "the task lies there, and the one that would take it sleeps");
         });
     }
 

@@ -17,9 +17,9 @@
 
 use super::RUNNING;
 use crate::asymmetric;
+use crate::chaos;
 use crate::control::{Context, TaskRef};
-use crate::primitive::{AtomicU8, Ordering};
-use parking_lot::Mutex;
+use crate::primitive::{AtomicU8, Mutex, Ordering};
 use std::ptr;
 
 pub(super) struct Lookers(Mutex<Vec<Place>>);
@@ -58,6 +58,7 @@ impl Lookers {
 
     #[cold]
     fn pass(&self) {
+        chaos::point();
         drop(self.0.lock());
     }
 
@@ -74,5 +75,65 @@ impl Lookers {
             }
         };
         places.iter().filter_map(note).collect()
+    }
+}
+
+#[cfg(all(test, loom))]
+mod models {
+    use super::super::STOPPING;
+    use super::*;
+    use crate::control::blocks::Blocks;
+    use crate::control::models::Blank;
+    use crate::control::{Header, Running};
+    use crate::rng::Rng;
+    use std::cell::Cell;
+    use std::sync::Arc;
+
+    struct Worker {
+        context: Context,
+        lookers: Lookers,
+        phase: AtomicU8,
+        task: Arc<Blank>,
+    }
+
+    // SAFETY: of the context only the note is used, which is atomic.
+    unsafe impl Send for Worker {}
+    // SAFETY: as above.
+    unsafe impl Sync for Worker {}
+
+    /// A task ends and is freed as somebody looks: he finds it alive, or not at all.
+    #[test]
+    fn a_task_that_is_looked_at_is_not_freed() {
+        loom::model(|| {
+            let context = Context {
+                host: ptr::null(),
+                serves: Cell::new(ptr::null()),
+                task: Running::nothing(),
+                blocks: Blocks::new(),
+                rng: Rng::new(1),
+            };
+            let (lookers, phase, task) = (Lookers::new(), AtomicU8::new(RUNNING), Blank::new(1));
+            let worker = Arc::new(Worker { context, lookers, phase, task });
+            worker.context.task.set(Some(worker.task.task()));
+            // SAFETY: it lives to the end of the model.
+            unsafe { worker.lookers.enter(&worker.context) };
+            let running = loom::thread::spawn({
+                let worker = Arc::clone(&worker);
+                move || {
+                    worker.context.task.set(None);
+                    worker.lookers.let_pass(&worker.phase);
+                    // SAFETY: the worker's reference, given back once.
+                    unsafe { Header::release(worker.task.task()) };
+                }
+            });
+            worker.phase.store(STOPPING, Ordering::Relaxed);
+            asymmetric::heavy();
+            for task in worker.lookers.running() {
+                assert_eq!(worker.task.freed(), 0, "it was found, and is gone");
+                drop(task);
+            }
+            running.join().unwrap();
+            assert_eq!(worker.task.freed(), 1);
+        });
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! * `worker.rs`: what one worker does: the loop at the base of every stack, the hand-over from task to task.
 //! * `search.rs`: where a worker without work looks for some, and how it sleeps.
-//! * `crew.rs`, `monitor.rs`: what happens when a task blocks its worker or doesn't end: another one steps in.
+//! * `crew.rs`, `duty.rs`, `monitor.rs`: what happens when a task blocks its worker or doesn't end: another one steps in.
 //! * `deadlock.rs`, `report.rs`: what is done, and said, when nobody can ever wake a task again.
-//! * `lookers.rs`, `unfinished.rs`: what runs, and what has not ended when the time to shut down is up.
+//! * `tally.rs`, `lookers.rs`, `unfinished.rs`: what runs, and what has not ended when the time to shut down is up.
 //! * `slot.rs`, `idle.rs`, `sleep.rs`, `registry.rs`: the next slot, who sleeps and searches, how one sleeps, and the
 //!   list of tasks that wait.
 //!
@@ -24,6 +24,7 @@
 
 mod crew;
 mod deadlock;
+mod duty;
 mod idle;
 mod lookers;
 mod monitor;
@@ -33,17 +34,19 @@ mod search;
 mod shortage;
 mod sleep;
 mod slot;
+mod tally;
 mod thread_state;
 mod unfinished;
 mod worker;
 
 use crate::asymmetric;
+use crate::chaos;
 use crate::control::{Context, Header, Leave, Outcome, Schedule, Section, TimerEntry};
 use crate::current;
 use crate::lock::Lock;
 use crate::netpoll::Netpoll;
 use crate::park::{Reason, wait_in};
-use crate::primitive::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
+use crate::primitive::{AtomicU8, AtomicU32, Ordering};
 use crate::stack::{self, Class};
 use crate::wait::{WaitQueue, Wakeup};
 use crew::{Crew, Roster, Seat, Short};
@@ -61,6 +64,7 @@ use std::io;
 use std::ptr::NonNull;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
+use tally::Tally;
 pub use unfinished::{Unfinished, UnfinishedTask};
 use worker::Worker;
 
@@ -101,7 +105,7 @@ pub(crate) struct Scheduler {
     /// When idle memory is to be looked after next; see `search.rs`.
     next_trim: Lock<Instant>,
     /// Tasks spawned by threads that are no workers of ours.
-    spawned_outside: AtomicU64,
+    outside: Tally,
     exits: Lock<Exits>,
     seed: u64,
     /// An index of `OnDeadlock::ALL`.
@@ -136,7 +140,7 @@ impl Scheduler {
             naps: AtomicU32::new(0),
             phase: AtomicU8::new(RUNNING),
             next_trim: Lock::new(start),
-            spawned_outside: AtomicU64::new(0),
+            outside: Tally::new(),
             exits: Lock::new(Exits { left: 0, waiting: WaitQueue::new() }),
             seed,
             on_deadlock: AtomicU8::new(OnDeadlock::Panic as u8),
@@ -219,8 +223,7 @@ impl Scheduler {
         match self.local() {
             Some(worker) => worker.launch(task),
             None => {
-                // Release: pairs with the Acquire of `unfinished`.
-                self.spawned_outside.fetch_add(1, Ordering::Release);
+                self.outside.count_spawned_by_any();
                 self.inject(task);
             }
         }
@@ -231,13 +234,19 @@ impl Scheduler {
         // Once the task is in the injector it may run, end, and be the last one of a runtime that is being dropped.
         let _alive = self.me.upgrade();
         self.injector.push(Runnable(task));
+        chaos::point();
         self.notify();
     }
 
     /// Work has been made visible: gets a worker up for it, if that is called for.
     #[inline]
     fn notify(&self) {
-        match self.idle.choose() {
+        self.get_up(self.idle.choose());
+    }
+
+    #[inline]
+    fn get_up(&self, choice: Choice) {
+        match choice {
             Choice::Nothing => {}
             Choice::Wake(index) => self.wake(index),
             Choice::Relieve => self.monitor.call(),
@@ -272,19 +281,8 @@ impl Scheduler {
         self.count_unfinished() > 0
     }
 
-    /// How many tasks are left. The ended are counted before the spawned, so that a task that spawns one and ends
-    /// meanwhile is never missed.
     fn count_unfinished(&self) -> u64 {
-        // Acquire: pairs with the Releases of those who count.
-        let sum = |counter: fn(&Seat) -> &AtomicU64| {
-            self.crew.iter().map(|seat| counter(seat).load(Ordering::Acquire)).sum::<u64>()
-        };
-        // SeqCst: of two workers that have just ended the last two tasks, and come here, one sees both ended.
-        fence(Ordering::SeqCst);
-        let ended = sum(|seat| &seat.ended);
-        fence(Ordering::SeqCst);
-        let spawned = self.spawned_outside.load(Ordering::Acquire) + sum(|seat| &seat.spawned);
-        spawned - ended
+        Tally::left(std::iter::once(&self.outside).chain(self.crew.iter().map(|seat| &seat.tally)))
     }
 
     /// Cancels every task, and lets the workers end when none is left. Does not wait.
@@ -395,6 +393,7 @@ impl Scheduler {
     fn exited(&self) {
         let mut exits = self.exits.lock();
         exits.left -= 1;
+        chaos::point();
         let last = exits.left == 0;
         let wakeups = if last { exits.waiting.take_all() } else { Vec::new() };
         drop(exits);

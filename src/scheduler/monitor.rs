@@ -50,9 +50,11 @@
 //!   takes 25 µs of a processor's time that is shared by all of them, half a second in all.
 
 use super::Scheduler;
-use super::crew::{AWAY, BRIEFLY_AWAY, ON, SPARE, STUCK, Seat, Short};
+use super::crew::{Seat, Short};
+use super::duty::{AWAY, BRIEFLY_AWAY, ON, SPARE, STUCK};
 use super::thread_state::ThreadState;
 use crate::census::Member;
+use crate::chaos;
 use crate::control::clock;
 use crate::primitive::{AtomicBool, AtomicU8, Ordering, fence, thread};
 use crate::wait::Wakeup;
@@ -119,14 +121,26 @@ impl Monitor {
     /// A worker has got up, and the counts say so. (Or somebody waits for a task, see `deadlock.rs`.)
     #[inline]
     pub(super) fn note_up(&self, all_are_up: bool) {
-        // SeqCst: the counts were changed before, so either this sees that it is asleep, or it saw the change.
-        let state = self.state.load(Ordering::SeqCst);
+        chaos::point();
+        // SeqCst: pairs with the fence of `doze`. The counts came before it.
+        fence(Ordering::SeqCst);
+        // Relaxed: ordered by the fence.
+        let state = self.state.load(Ordering::Relaxed);
         if state == ASLEEP || state == DROWSY && all_are_up {
             // Relaxed: one of those that got up rouses it.
             if self.state.swap(WATCHING, Ordering::Relaxed) != WATCHING {
                 self.rouse();
             }
         }
+    }
+
+    /// Says how it is about to sleep. It must look at the counts afterwards.
+    fn doze(&self, state: u8) {
+        // Relaxed: ordered by the fence.
+        self.state.store(state, Ordering::Relaxed);
+        // SeqCst: pairs with the fence of `note_up`. The counts are looked at after it.
+        fence(Ordering::SeqCst);
+        chaos::point();
     }
 
     /// Sleeps until then, or until it is called or roused. Says whether it was called.
@@ -139,6 +153,7 @@ impl Monitor {
             if state != WATCHING && self.state.load(Ordering::Relaxed) == WATCHING {
                 return false;
             }
+            chaos::point();
             match until {
                 None => thread::park(),
                 Some(until) => {
@@ -279,9 +294,7 @@ impl<'a> Watch<'a> {
         } else {
             WATCHING
         };
-        // SeqCst: pairs with the load of `note_up`.
-        monitor.state.store(state, Ordering::SeqCst);
-        fence(Ordering::SeqCst);
+        monitor.doze(state);
         let look = if state == ASLEEP && scheduler.idle.all_sleep() {
             // They have slept for some time: maybe for ever.
             let slept = self.quiet_since.map_or(Duration::ZERO, |since| now - since);
@@ -502,5 +515,79 @@ mod tests {
     fn it_grows_when_half_of_it_is_stuck_however_that_is_spread() {
         assert_eq!(sizes(8, 4, 300, |_| (0, 1)), [0, 4, 4, 8, 8, 8, 8, 16]);
         assert_eq!(sizes(4, 4, 300, |_| (0, 0)), [0, 0, 0, 0]);
+    }
+}
+
+#[cfg(all(test, loom))]
+mod models {
+    use super::super::idle::Idle;
+    use super::*;
+    use crate::primitive::AtomicU32;
+
+    /// The monitor's thread. (Not the model's first, which joins the others: loom takes an unpark for the end of a join.)
+    fn monitor(main: impl FnOnce(&Monitor) + 'static) -> (Arc<Monitor>, loom::thread::JoinHandle<()>) {
+        let monitor = Arc::new(Monitor::new());
+        let thread = loom::thread::spawn({
+            let monitor = Arc::clone(&monitor);
+            move || {
+                let _ = monitor.thread.set(thread::current());
+                main(&monitor);
+            }
+        });
+        (monitor, thread)
+    }
+
+    /// Loom finds it if the monitor sleeps on, though it was called.
+    #[test]
+    fn no_call_is_lost() {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(|| {
+            let work = Arc::new(AtomicU32::new(0));
+            let (monitor, thread) = monitor({
+                let work = Arc::clone(&work);
+                move |monitor| {
+                    while work.load(Ordering::Relaxed) < 2 {
+                        assert!(monitor.sleep(WATCHING, None));
+                    }
+                }
+            });
+            let call = |work: &AtomicU32, monitor: &Monitor| {
+                // Relaxed: the call has to show it.
+                work.fetch_add(1, Ordering::Relaxed);
+                monitor.call();
+            };
+            let caller = loom::thread::spawn({
+                let (monitor, work) = (Arc::clone(&monitor), Arc::clone(&work));
+                move || call(&work, &monitor)
+            });
+            call(&work, &monitor);
+            caller.join().unwrap();
+            thread.join().unwrap();
+        });
+    }
+
+    /// A worker that gets up as the monitor falls asleep: one sees the other, or loom finds the monitor asleep for ever.
+    #[test]
+    fn a_worker_that_gets_up_rouses_the_monitor_that_falls_asleep() {
+        for state in [ASLEEP, DROWSY] {
+            loom::model(move || {
+                let idle = Arc::new(Idle::new());
+                idle.count_on_duty();
+                idle.sleep(0, false);
+                let (monitor, thread) = monitor({
+                    let idle = Arc::clone(&idle);
+                    move |monitor| {
+                        monitor.doze(state);
+                        if idle.all_sleep() {
+                            assert!(!monitor.sleep(state, None), "nobody has called");
+                        }
+                    }
+                });
+                let _ = idle.get_up(0, false);
+                monitor.note_up(!idle.any_sleeps());
+                thread.join().unwrap();
+            });
+        }
     }
 }

@@ -6,8 +6,8 @@
 //! others, which have long been out of the cache.
 
 use crate::control::Header;
+use crate::primitive::Mutex;
 use crossbeam_utils::CachePadded;
-use parking_lot::Mutex;
 use std::ptr::NonNull;
 
 /// A shard that was larger than this gives its memory back when the last of its tasks has ended.
@@ -85,5 +85,58 @@ impl Registry {
         for shard in &self.shards {
             shard.lock().tasks.iter().copied().flatten().for_each(&mut visit);
         }
+    }
+}
+
+#[cfg(all(test, loom))]
+mod models {
+    use super::*;
+    use crate::asymmetric;
+    use crate::control::Outcome;
+    use crate::control::models::Blank;
+    use crate::primitive::{AtomicBool, Ordering};
+    use std::sync::Arc;
+    use std::time::Instant;
+
+    /// A task parks for the first time as its scheduler stops: one of the two makes it runnable again. See the head of
+    /// `scheduler/mod.rs`.
+    #[test]
+    fn a_task_that_parks_as_all_are_cancelled_goes_on_once() {
+        loom::model(|| {
+            let all = Arc::new((Registry::new(1), AtomicBool::new(false)));
+            let task = Blank::new(1);
+            let canceller = loom::thread::spawn({
+                let all = Arc::clone(&all);
+                move || {
+                    let (registry, is_stopping) = &*all;
+                    is_stopping.store(true, Ordering::Release);
+                    // SAFETY (both): a registered task is alive.
+                    registry.for_each(|task| unsafe { task.as_ref() }.mark_cancelled());
+                    asymmetric::heavy();
+                    let mut woken = 0;
+                    registry.for_each(|task| woken += u32::from(unsafe { task.as_ref() }.wake_cancelled()));
+                    woken
+                }
+            });
+            let (registry, is_stopping) = &*all;
+            // SAFETY: it lives to the end of the model.
+            let header = unsafe { task.task().as_ref() };
+            let epoch = header.state.arm_shielded(0);
+            let goes_on = if header.scopes.limit(None, Instant::now).is_none() {
+                let _ = header.state.withdraw(epoch);
+                true
+            } else {
+                // SAFETY: it is in no list, and this is who runs it.
+                unsafe { registry.enter(0, task.task()) };
+                // Relaxed: as in `Worker::commit`.
+                if is_stopping.load(Ordering::Relaxed) {
+                    let _ = header.state.claim_current(0, Outcome::Cancelled);
+                    true
+                } else {
+                    !header.state.commit()
+                }
+            };
+            assert_eq!(u32::from(goes_on) + canceller.join().unwrap(), 1, "it goes on so many times");
+        });
     }
 }

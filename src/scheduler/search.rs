@@ -38,9 +38,10 @@
 //! A worker that leaves the poller with work leaves it unwatched. If it was busy for long the last time, it gets another
 //! worker up to watch. (The first long run is not foreseen; it ends, or the queue's own wake-ups get somebody up.)
 
-use super::crew::{ON, Orders, Seat};
-use super::idle::Choice;
+use super::crew::{Orders, Seat};
+use super::duty::ON;
 use super::worker::Worker;
+use crate::chaos;
 use crate::control::{Header, blocks, clock};
 use crate::primitive::{AtomicU32, Ordering, spin_loop};
 use crate::stack;
@@ -273,6 +274,7 @@ impl Worker {
             }
         }
         let searching = scheduler.idle.get_up(self.index(), in_sight);
+        chaos::point();
         scheduler.monitor.note_up(!scheduler.idle.any_sleeps());
         if !woken.is_empty() {
             self.watch_poller();
@@ -286,9 +288,7 @@ impl Worker {
 
     #[cold]
     fn call_another(&self) {
-        if let Choice::Wake(index) = self.scheduler.idle.choose_other(self.index()) {
-            self.scheduler.wake(index);
-        }
+        self.scheduler.get_up(self.scheduler.idle.choose_other(self.index()));
     }
 
     /// Whether this sleep is to be a nap, and for how long; counts it by its kind.

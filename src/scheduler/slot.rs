@@ -19,6 +19,7 @@
 //! reads it as empty leaves it alone.
 
 use crate::asymmetric;
+use crate::chaos;
 use crate::control::Header;
 use crate::primitive::{AtomicBool, AtomicPtr, Ordering, spin_loop, yield_thread};
 use std::ptr::{self, NonNull};
@@ -41,6 +42,7 @@ impl NextSlot {
     pub(super) fn put(&self, task: NonNull<Header>) -> Option<NonNull<Header>> {
         // Relaxed: if it reads null, nobody else changes that.
         if self.task.load(Ordering::Relaxed).is_null() {
+            chaos::point();
             // Release: pairs with the Acquire of `steal`.
             self.task.store(task.as_ptr(), Ordering::Release);
             return None;
@@ -70,10 +72,12 @@ impl NextSlot {
             }
             self.wait_for_the_end_of_the_raid();
         }
+        chaos::point();
         // Relaxed: what the owner put in itself, or null.
         let old = self.task.load(Ordering::Relaxed);
         // Release: pairs with the Acquire of `steal`.
         self.task.store(new, Ordering::Release);
+        chaos::point();
         // Release: pairs with the Acquire with which a thief finds that the owner is not busy.
         self.busy.store(false, Ordering::Release);
         NonNull::new(old)
@@ -105,6 +109,7 @@ impl NextSlot {
         let mut task = ptr::null_mut();
         // Acquire: pairs with the Release with which the owner ended its section.
         if !self.busy.load(Ordering::Acquire) {
+            chaos::point();
             // Acquire: pairs with the Release of `put`.
             task = self.task.load(Ordering::Acquire);
             if !task.is_null() {
@@ -112,6 +117,7 @@ impl NextSlot {
                 self.task.store(ptr::null_mut(), Ordering::Relaxed);
             }
         }
+        chaos::point();
         // Release: pairs with the Acquire in `exchange` and the swap above.
         self.raid.store(false, Ordering::Release);
         NonNull::new(task)

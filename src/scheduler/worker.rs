@@ -26,12 +26,14 @@
 //! [`SET_ASIDE_TURNS`] what was set aside; every [`TIMER_TURNS`] the clock is read if there are timers, and every
 //! [`POLL_TURNS`] the poller is asked if there are sockets.
 
-use super::crew::{AWAY, BRIEFLY_AWAY, ON, STUCK, Seat};
+use super::crew::Seat;
+use super::duty::{AWAY, ON};
 use super::idle::Choice;
 use super::search::{Nap, naps_shortly};
 use super::thread_state;
 use super::{RUNNING, Runnable, Scheduler};
 use crate::census::Member;
+use crate::chaos;
 use crate::control::blocks::Blocks;
 use crate::control::{Context, Header, Leave, Outcome, Running, Section};
 use crate::current;
@@ -297,6 +299,7 @@ impl Worker {
     /// Does what had to wait until the stack was left.
     #[inline]
     fn settle(&self) {
+        chaos::point();
         if let Some((task, how)) = self.left.take() {
             match how {
                 Leave::Park => self.commit(task),
@@ -339,7 +342,9 @@ impl Worker {
             return self.queue.push(Runnable(task));
         }
         let seat = self.seat();
-        if let Some(displaced) = seat.slot.put(task) {
+        let displaced = seat.slot.put(task);
+        chaos::point();
+        if let Some(displaced) = displaced {
             self.queue.push(Runnable(displaced));
             self.notify_own();
         } else if seat.duty() != ON {
@@ -358,8 +363,7 @@ impl Worker {
     #[inline]
     pub(super) fn launch(&self, task: NonNull<Header>) {
         let seat = self.seat();
-        // Release: pairs with the Acquire of `unfinished`. Nobody else writes it.
-        seat.spawned.store(seat.spawned.load(Ordering::Relaxed) + 1, Ordering::Release);
+        seat.tally.count_spawned();
         match seat.slot.put(task) {
             Some(displaced) => {
                 self.queue.push(Runnable(displaced));
@@ -557,9 +561,7 @@ impl Worker {
         if class == self.scheduler.default_class {
             self.return_credit();
         }
-        let ended = &self.seat().ended;
-        // Release: pairs with the Acquire of `unfinished`. Nobody else writes it.
-        ended.store(ended.load(Ordering::Relaxed) + 1, Ordering::Release);
+        self.seat().tally.count_ended();
     }
 
     #[inline]
@@ -635,14 +637,10 @@ impl Worker {
     pub(super) fn begin_section(&self, section: Section) {
         self.context.serves.set(std::ptr::null());
         let seat = self.seat();
-        if section == Section::Short {
-            // If it is stuck already it has been replaced.
-            seat.exchange_duty(ON, BRIEFLY_AWAY);
-        } else if seat.exchange_duty(ON, AWAY) {
-            self.scheduler.idle.go_away();
-            if !self.queue.is_empty() || !seat.slot.peek().is_null() || self.scheduler.has_injected() {
-                self.find_replacement();
-            }
+        if seat.duty.begin_section(section, &self.scheduler.idle)
+            && (!self.queue.is_empty() || !seat.slot.peek().is_null() || self.scheduler.has_injected())
+        {
+            self.find_replacement();
         }
     }
 
@@ -651,12 +649,7 @@ impl Worker {
         self.context.serves.set(self.context.host);
         // So that the monitor can tell one section from the next.
         self.count_turn();
-        let seat = self.seat();
-        if section == Section::Short {
-            seat.exchange_duty(BRIEFLY_AWAY, ON);
-        } else if seat.exchange_duty(AWAY, ON) {
-            self.scheduler.idle.come_back();
-        }
+        self.seat().duty.end_section(section, &self.scheduler.idle);
     }
 
     /// It is away, and there is work: gets somebody up for it.
@@ -670,12 +663,9 @@ impl Worker {
                 if roster.spares.is_empty() {
                     drop(roster);
                     scheduler.monitor.call();
-                } else if self.seat().exchange_duty(AWAY, STUCK) {
-                    scheduler.idle.count_off_duty(true);
-                    if !scheduler.call_spare_in(&mut roster) {
-                        drop(roster);
-                        scheduler.monitor.call();
-                    }
+                } else if self.seat().duty.relieve(AWAY, &scheduler.idle) && !scheduler.call_spare_in(&mut roster) {
+                    drop(roster);
+                    scheduler.monitor.call();
                 }
             }
             Choice::Nothing => {}
