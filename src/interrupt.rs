@@ -95,6 +95,7 @@ pub(crate) fn unwind() -> ! {
 ///
 /// `false` where it wouldn't: in a [`shield`](crate::cancel::shield), and while the caller unwinds already.
 pub fn is_cancelled() -> bool {
+    current::step();
     target().is_some()
 }
 

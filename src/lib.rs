@@ -215,6 +215,7 @@ mod overflow;
 #[allow(unsafe_code)]
 mod park;
 mod primitive;
+mod report;
 mod rng;
 #[allow(unsafe_code)]
 pub mod runtime;
@@ -222,6 +223,8 @@ pub mod runtime;
 mod scheduler;
 #[allow(unsafe_code)]
 mod scope;
+#[allow(unsafe_code)]
+pub mod sim;
 #[allow(unsafe_code)]
 mod stack;
 pub mod sync;

@@ -20,6 +20,7 @@
 use crate::asymmetric;
 use crate::chan::{self, Receiver};
 use crate::control::{Participant, Scope};
+use crate::current;
 use crate::interrupt::{self, Cancelled, Entered};
 use crate::park;
 use crate::primitive::{AtomicBool, Ordering};
@@ -236,6 +237,7 @@ impl Token {
     /// Cancels the token and its children: what runs under them unwinds from its wait, or from its next one, and
     /// [`done`](Token::done) becomes ready.
     pub fn cancel(&self) {
+        current::step();
         let mut tokens = vec![Arc::clone(&self.inner)];
         let (mut at, mut runs) = (0, false);
         while let Some(token) = tokens.get(at).map(Arc::clone) {
@@ -253,6 +255,7 @@ impl Token {
 
     /// Whether the token was cancelled, or its deadline has passed.
     pub fn is_cancelled(&self) -> bool {
+        current::step();
         // Acquire: pairs with the Release of `mark`.
         self.inner.cancelled.load(Ordering::Acquire)
             || self.inner.deadline.is_some_and(|deadline| deadline <= park::now())

@@ -28,6 +28,7 @@ type Addresses = io::Result<Vec<SocketAddr>>;
 
 /// Asks the system's resolver; parks the caller.
 pub(super) fn lookup(host: &str, port: u16) -> Addresses {
+    crate::sim::refuse_if_simulated("what looks a host's name up", "write the address");
     let host = host.to_owned();
     ask(move || Ok((host.as_str(), port).to_socket_addrs()?.collect()))
 }
