@@ -2,18 +2,18 @@
 
 use std::net::Ipv4Addr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use throng::chan::unbounded;
 use throng::runtime::Runtime;
 use throng::sim::{self, Cause, Check, Failure};
 use throng::sync::Mutex;
 use throng::{cancel, net, spawn, task};
 
-fn failure(f: impl FnOnce()) -> Failure {
+fn failure(f: impl FnOnce() + 'static) -> Failure {
     Check::new().run(1, f).expect_err("it can't be simulated")
 }
 
-fn refused(call: &str, instead: &str, f: impl FnOnce()) {
+fn refused(call: &str, instead: &str, f: impl FnOnce() + 'static) {
     let failure = failure(f);
     assert_eq!(failure.cause(), Cause::Panic);
     let text = failure.to_string();
@@ -27,7 +27,7 @@ fn sockets() {
     refused("what opens a socket", "use channels instead", || drop(net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))));
     refused("what opens a socket", "use channels instead", || drop(net::UnixStream::pair()));
     let listener = net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    refused("what waits for a socket", "use channels instead", || drop(listener.accept()));
+    refused("what waits for a socket", "use channels instead", move || drop(listener.accept()));
     refused("what looks a host's name up", "write the address instead", || drop(net::lookup_host(("localhost", 1))));
 }
 
@@ -40,12 +40,11 @@ fn blocking_sections() {
 
 #[test]
 fn other_runtimes() {
-    let runtime = Runtime::builder().workers(1).build().unwrap();
-    refused("`Runtime::run`", "call `throng::run`", || runtime.run(|| ()));
-    refused("`Runtime::spawn`", "call `throng::spawn` instead", || drop(runtime.spawn(|| ())));
-    refused("`Runtime::spawn`", "call `throng::spawn` instead", || {
-        drop(task::Builder::new().spawn_on(&runtime, || ()))
-    });
+    let runtime = Arc::new(Runtime::builder().workers(1).build().unwrap());
+    let [a, b, c] = [(); 3].map(|()| Arc::clone(&runtime));
+    refused("`Runtime::run`", "call `throng::run`", move || a.run(|| ()));
+    refused("`Runtime::spawn`", "call `throng::spawn` instead", move || drop(b.spawn(|| ())));
+    refused("`Runtime::spawn`", "call `throng::spawn` instead", move || drop(task::Builder::new().spawn_on(&c, || ())));
     assert_eq!(sim::run(0, || throng::run(|| 5)), 5);
 }
 

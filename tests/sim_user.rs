@@ -1,6 +1,7 @@
 //! What the simulator finds in code like a user's, and how it says so.
 
 use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -14,8 +15,8 @@ use throng::{scope, select, spawn, time};
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// The failure that each strategy finds by itself.
-fn found(f: impl Fn()) -> Failure {
-    let _ = Check::new().strategy(Strategy::RandomWalk).search(&f).expect_err("a random walk finds it");
+fn found(f: impl Fn() + Copy + 'static) -> Failure {
+    let _ = Check::new().strategy(Strategy::RandomWalk).search(f).expect_err("a random walk finds it");
     Check::new().strategy(Strategy::Priorities).search(f).expect_err("priorities find it")
 }
 
@@ -117,8 +118,8 @@ fn finds_a_run_that_does_not_end() {
 #[test]
 fn a_seed_is_an_execution() {
     fn trace(seed: u64) -> Vec<u32> {
-        let (s, r) = unbounded();
         sim::run(seed, || {
+            let (s, r) = unbounded();
             for number in 0..4 {
                 let s = s.clone();
                 spawn(move || {
@@ -163,7 +164,7 @@ fn a_failure_comes_again_with_its_seed() {
 #[test]
 fn what_does_not_go_by_the_seed_is_found() {
     let executions = AtomicU32::new(0);
-    let failure = Check::new().search(|| {
+    let failure = Check::new().search(move || {
         if executions.fetch_add(1, Relaxed) % 2 == 0 {
             yield_now();
         }
@@ -207,47 +208,50 @@ fn time_passes_when_nothing_else_can_happen() {
 
 #[test]
 fn a_timeout_and_what_it_waits_for_race_when_they_are_due_at_once() {
-    let outcomes = Mutex::new([0; 2]);
-    Check::new().seeds(200).check(|| {
+    let outcomes = Arc::new(Mutex::new([0; 2]));
+    let counted = Arc::clone(&outcomes);
+    Check::new().seeds(200).check(move || {
         let (s, r) = bounded(1);
         spawn(move || {
             sleep(HOUR);
             let _ = s.send(());
         });
-        outcomes.lock()[usize::from(r.recv_timeout(HOUR).is_ok())] += 1;
+        counted.lock()[usize::from(r.recv_timeout(HOUR).is_ok())] += 1;
     });
-    assert!(outcomes.into_inner().iter().all(|&times| times > 20));
+    assert!(outcomes.lock().iter().all(|&times| times > 20));
 }
 
 #[test]
 fn a_select_takes_each_arm_that_is_ready_now_and_then() {
-    let taken = Mutex::new([0; 3]);
-    Check::new().seeds(300).check(|| {
+    let taken = Arc::new(Mutex::new([0; 3]));
+    let counted = Arc::clone(&taken);
+    Check::new().seeds(300).check(move || {
         let [a, b, c] = [(); 3].map(|()| {
             let (s, r) = bounded(1);
             s.send(()).unwrap();
             r
         });
         let arm = select! { recv(a) -> _ => 0, recv(b) -> _ => 1, recv(c) -> _ => 2 };
-        taken.lock()[arm] += 1;
+        counted.lock()[arm] += 1;
     });
-    assert!(taken.into_inner().iter().all(|&times| times > 100));
+    assert!(taken.lock().iter().all(|&times| times > 100));
 }
 
 #[test]
 fn tasks_are_cancelled_at_the_root_s_end() {
     let left = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&left);
     struct Leave(Arc<AtomicU32>);
     impl Drop for Leave {
         fn drop(&mut self) {
             self.0.fetch_sub(1, Relaxed);
         }
     }
-    Check::new().seeds(200).check(|| {
+    Check::new().seeds(200).check(move || {
         let (_s, r) = unbounded::<()>();
         for _ in 0..3 {
-            left.fetch_add(1, Relaxed);
-            let (leave, r) = (Leave(Arc::clone(&left)), r.clone());
+            counted.fetch_add(1, Relaxed);
+            let (leave, r) = (Leave(Arc::clone(&counted)), r.clone());
             spawn(move || {
                 let _leave = leave;
                 select! { recv(r) -> nothing => assert!(nothing.is_err()), recv(after(HOUR)) -> _ => unreachable!() }
@@ -260,10 +264,11 @@ fn tasks_are_cancelled_at_the_root_s_end() {
 
 #[test]
 fn scopes_borrow_and_the_root_need_not_be_send() {
-    let count = Cell::new(0);
-    let words = ["to", "be"];
-    let total = sim::run(3, || {
-        count.set(count.get() + 1);
+    let count = Rc::new(Cell::new(0));
+    let counted = Rc::clone(&count);
+    let total = sim::run(3, move || {
+        counted.set(counted.get() + 1);
+        let words = ["to", "be"];
         scope(|s| words.map(|word| s.spawn(|| word.len())).map(|task| task.join().unwrap())).iter().sum::<usize>()
     });
     assert_eq!((total, count.get()), (4, 1));

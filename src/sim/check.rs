@@ -10,6 +10,7 @@ use crate::overflow::{self, AlternateStack};
 use crate::rng::Rng;
 use crate::stack::{self, DEFAULT_STACK_SIZE};
 use std::panic::Location;
+use std::rc::Rc;
 
 /// Executions for a [`check`](super::check) that doesn't say otherwise.
 const SEEDS: u64 = 1000;
@@ -130,7 +131,7 @@ impl Check {
     /// # Panics
     /// At the first [`Failure`], with its text; and as [`search`](Check::search).
     #[track_caller]
-    pub fn check(&self, f: impl Fn()) {
+    pub fn check(&self, f: impl Fn() + 'static) {
         if let Err(failure) = self.search(f) {
             panic!("{failure}");
         }
@@ -144,21 +145,26 @@ impl Check {
     /// # Panics
     /// Where [`run`](Check::run) does, and if `THRONG_SEED` is no number.
     #[track_caller]
-    pub fn search(&self, f: impl Fn()) -> Result<(), Failure> {
+    pub fn search(&self, f: impl Fn() + 'static) -> Result<(), Failure> {
         let given = std::env::var("THRONG_SEED").ok();
         let given = given.map(|seed| seed.trim().parse().unwrap_or_else(|_| panic!("THRONG_SEED={seed} is no number")));
         let (first, seeds) = given.map_or((self.first, self.seeds), |seed| (seed, 1));
         let thread = Thread::prepare();
+        let f = Rc::new(f);
+        let f = || {
+            let f = Rc::clone(&f);
+            move || f()
+        };
         for at in 0..seeds {
             let seed = first.wrapping_add(at);
             // What is initialised once in a process makes the very first execution a special one.
             let executions = if at == 0 { 3 } else { 2 };
             let mut before: Option<Concluded> = None;
             for execution in 0..executions {
-                let (result, concluded) = self.execute(&thread, seed, &f);
+                let (result, concluded) = self.execute(&thread, seed, f());
                 if let Err(failed) = result {
                     let mut failure = Failure::new(failed, seed, &concluded);
-                    let again = before.unwrap_or_else(|| self.execute(&thread, seed, &f).1);
+                    let again = before.unwrap_or_else(|| self.execute(&thread, seed, f()).1);
                     failure.set_differs_at(concluded.log.difference(&again.log));
                     return Err(failure);
                 }
@@ -185,13 +191,18 @@ impl Check {
     /// # Panics
     /// If it is called by a task; if there is no room for a task's stack, or the stack's size is refused.
     #[track_caller]
-    pub fn run<T>(&self, seed: u64, f: impl FnOnce() -> T) -> Result<T, Failure> {
+    pub fn run<T: 'static>(&self, seed: u64, f: impl FnOnce() -> T + 'static) -> Result<T, Failure> {
         let (result, concluded) = self.execute(&Thread::prepare(), seed, f);
         result.map_err(|failed| Failure::new(failed, seed, &concluded))
     }
 
     #[track_caller]
-    fn execute<T>(&self, _: &Thread, seed: u64, f: impl FnOnce() -> T) -> (Result<T, Failed>, Concluded) {
+    fn execute<T: 'static>(
+        &self,
+        _: &Thread,
+        seed: u64,
+        f: impl FnOnce() -> T + 'static,
+    ) -> (Result<T, Failed>, Concluded) {
         let class = stack::class_for(self.stack_size).unwrap_or_else(|error| panic!("{error}"));
         let simulator = Box::into_raw(Simulator::new(Settings {
             steps: self.steps,
@@ -204,7 +215,8 @@ impl Check {
         let here = unsafe { &*simulator };
         // SAFETY: it lives until the context is taken out again, by dropping this.
         let context = unsafe { In::enter(here) };
-        // SAFETY: `f` isn't used when `drive` has returned: its task has ended, or is never resumed.
+        // SAFETY: `f` and `T` are valid for ever. (One that is stuck is never resumed, but what it has lent, to threads of
+        // a scope say, is used on; so they must be.)
         let handle = unsafe { here.spawn(f, class, None, Location::caller(), None) };
         let handle = handle.unwrap_or_else(|error| panic!("can't simulate: {error}"));
         here.drive();
