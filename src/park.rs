@@ -186,10 +186,7 @@ fn park_task(
     let epoch = header.state.arm_shielded(header.scopes.shields());
     let Some((deadline, at_deadline)) = header.scopes.limit(deadline, || host.now()) else {
         // Whether it is withdrawn or was claimed by the canceller just now comes to the same.
-        let outcome = header.state.withdraw(epoch).err().unwrap_or(Outcome::Cancelled);
-        // One that catches it and waits again would never come to a step.
-        current::step();
-        return Ok(outcome);
+        return Ok(header.state.withdraw(epoch).err().unwrap_or(Outcome::Cancelled));
     };
     if !publish(Waiter::task(task, epoch)) {
         return header.state.withdraw(epoch).map_or_else(Ok, |()| Err(Withdrawn));
