@@ -588,7 +588,7 @@ unsafe impl Schedule for Simulator {
     }
 
     unsafe fn begin_section(&self, _: *const Context, section: Section) {
-        // Where it would abort it is let pass, and so are the short ones, which wait for nobody.
+        // Where a panic would abort it is let pass, and so are short ones, which wait for nobody.
         if section == Section::Long && !std::thread::panicking() {
             super::refuse("`throng::blocking`, or a call of `throng::fs` that may take long,", "call what it calls");
         }
