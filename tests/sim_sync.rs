@@ -87,11 +87,12 @@ impl Model for Permits {
     }
 }
 
-/// For each task what it takes, one after the other, with a pause while it has it.
-type Program = Vec<Vec<(How, usize, bool)>>;
+/// For each task what it takes, one after the other, and how long it has it: half-hours, so that what it gives back often
+/// comes at the last moment.
+type Program = Vec<Vec<(How, usize, u32)>>;
 
 fn programs(most: usize) -> impl Strategy<Value = Program> {
-    vec(vec((how(), 1..=most, any::<bool>()), 1..5), 2..5)
+    vec(vec((how(), 1..=most, 0..3_u32), 1..5), 2..5)
 }
 
 /// Runs the program; `take` takes so many permits, and `give` gives a guard back.
@@ -105,8 +106,8 @@ fn run<G>(program: &Program, model: Permits, take: impl Fn(How, usize) -> Option
                     let mut guards = Vec::new();
                     history.call(task, Take { how, permits }, || Got::of(how, take(how, permits), &mut guards));
                     for guard in guards {
-                        if pauses {
-                            task::sleep(HOUR / 4);
+                        if pauses > 0 {
+                            task::sleep(HOUR / 2 * pauses);
                         }
                         history.call(task, Take { how, permits }, || {
                             give(guard);
@@ -117,7 +118,29 @@ fn run<G>(program: &Program, model: Permits, take: impl Fn(How, usize) -> Option
             });
         }
     });
+    nobody_waits_for_what_is_free(&history, model.all);
     history.explain(model);
+}
+
+/// Whenever time passes, not all who wait could have what they want.
+fn nobody_waits_for_what_is_free(history: &History<Permits>, all: usize) {
+    let calls = history.calls();
+    let mut ticks: Vec<_> = calls.iter().flat_map(|call| [(call.start, call.began), (call.end, call.ended)]).collect();
+    ticks.sort_unstable();
+    for pair in ticks.windows(2).filter(|pair| pair[0].1 < pair[1].1) {
+        let before = pair[0].0;
+        let sum = |got: Got| {
+            let ended = calls.iter().filter(|call| call.end <= before && call.result == got);
+            ended.map(|call| call.op.permits).sum::<usize>()
+        };
+        let free = all + sum(Got::Released) - sum(Got::It);
+        let waiting = calls.iter().filter(|call| call.start <= before && call.end > before);
+        let most = waiting.map(|call| call.op.permits).max();
+        assert!(
+            most.is_none_or(|most| most > free),
+            "at {before}, {free} were free, and all who waited wanted less:\n{calls:?}"
+        );
+    }
 }
 
 #[test]

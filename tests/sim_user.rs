@@ -165,7 +165,7 @@ fn a_failure_comes_again_with_its_seed() {
 fn what_does_not_go_by_the_seed_is_found() {
     let executions = AtomicU32::new(0);
     let failure = Check::new().search(move || {
-        if executions.fetch_add(1, Relaxed) % 2 == 0 {
+        if executions.fetch_add(1, Relaxed).is_multiple_of(2) {
             yield_now();
         }
     });
