@@ -8,6 +8,7 @@
 //! Each pointer in the slot is null, or leads to something that lives until it is replaced by the same thread.
 
 use crate::control::{Context, Header, Participant, ThreadParker};
+use crate::primitive::{Ordering, StaticAtomicU64};
 use crate::rng;
 use std::cell::Cell;
 use std::num::NonZeroUsize;
@@ -69,6 +70,59 @@ pub(crate) fn task_and_context() -> Option<(NonNull<Header>, *const Context)> {
     }
     // SAFETY: the invariant of this file.
     unsafe { (*context).task.get() }.map(|task| (task, context))
+}
+
+/// How many kernel threads of the process simulate. Relaxed throughout: what matters to a thread is that it sees its own
+/// count, and who doesn't simulate learns that from its context.
+static SIMULATIONS: StaticAtomicU64 = StaticAtomicU64::new(0);
+
+/// That the calling kernel thread simulates, for as long as this lives.
+pub(crate) struct Simulating(());
+
+impl Simulating {
+    pub(crate) fn begin() -> Simulating {
+        SIMULATIONS.fetch_add(1, Ordering::Relaxed);
+        Simulating(())
+    }
+}
+
+impl Drop for Simulating {
+    fn drop(&mut self) {
+        SIMULATIONS.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Whether the caller may be a simulator's task: one load of what nobody writes, so that those who must ask on a hot
+/// path hardly pay for it where there is no simulator.
+#[inline(always)]
+pub(crate) fn may_be_simulated() -> bool {
+    SIMULATIONS.load(Ordering::Relaxed) != 0
+}
+
+/// The task that calls and its kernel thread's context, if its host is a simulator.
+#[cold]
+pub(crate) fn simulated() -> Option<(NonNull<Header>, *const Context)> {
+    // SAFETY: the invariant of this file.
+    task_and_context().filter(|&(_, context)| unsafe { (*context).is_simulated })
+}
+
+/// Stands where an operation that others can observe begins, and where a lock has just been taken. The simulator may let
+/// others run here; elsewhere it is a load and a branch. No lock of the crate is held, and no wait is armed.
+#[inline(always)]
+pub(crate) fn step() {
+    if may_be_simulated() {
+        step_simulated();
+    }
+}
+
+#[cold]
+fn step_simulated() {
+    if let Some((task, context)) = simulated()
+        && !std::thread::panicking()
+    {
+        // SAFETY: it is the running task, alive and unfinished, on its own stack. A simulated one is in no section.
+        unsafe { task.as_ref().host().step(context) }
+    }
 }
 
 /// The task that calls, if it is one.

@@ -79,6 +79,8 @@ fn target() -> Option<Target> {
 /// Unwinds the cancelled caller, after its wait has been tidied up.
 #[cold]
 pub(crate) fn unwind() -> ! {
+    // Or one that catches it, and waits again, would never come to a step.
+    current::step();
     let target = target();
     debug_assert!(target.is_some(), "nothing is cancelled");
     if cfg!(panic = "abort") {
@@ -95,6 +97,7 @@ pub(crate) fn unwind() -> ! {
 ///
 /// `false` where it wouldn't: in a [`shield`](crate::cancel::shield), and while the caller unwinds already.
 pub fn is_cancelled() -> bool {
+    current::step();
     target().is_some()
 }
 

@@ -21,6 +21,7 @@ use crate::park::{Reason, wait_in};
 use crate::stack::Class;
 use crate::wait::{FutureParker, Node, WaitQueue, Waiter, quietly};
 use std::alloc::Layout;
+use std::any::Any;
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::future::Future;
@@ -48,7 +49,7 @@ pub(crate) trait Observer: Send + Sync {
     /// The last thing a task does: nothing of the user's is touched after it.
     fn task_ended(&self);
     /// A task panicked, and nobody has taken its payload. Called before `task_ended` if nobody can.
-    fn panic_unseen(&self);
+    fn panic_unseen(&self, payload: &(dyn Any + Send));
 }
 
 #[repr(C)]
@@ -64,7 +65,7 @@ impl Joint {
         if let (Err(payload), Some(observer)) = (&result, &self.observer)
             && !payload.is::<Cancelled>()
         {
-            observer.panic_unseen();
+            observer.panic_unseen(&**payload);
         }
         drop_quietly(result);
     }
@@ -212,6 +213,7 @@ pub(crate) fn park_for_token(task: NonNull<Header>, deadline: Option<Instant>) -
 
 /// Gives the task its token, and wakes it if it waits for it.
 pub(crate) fn unpark(task: &TaskRef) {
+    current::step();
     let mut meeting = joint(task).meeting.lock();
     let parked = meeting.parked.take_one();
     meeting.token |= parked.is_none();
@@ -341,6 +343,7 @@ impl<T> JoinHandle<T> {
 
     /// Whether the task has ended: then [`join`](JoinHandle::join) won't wait.
     pub fn is_finished(&self) -> bool {
+        current::step();
         joint(&self.task).meeting.lock().finished
     }
 
@@ -364,6 +367,7 @@ impl<T> JoinHandle<T> {
     /// assert!(handle.join().unwrap_err().is::<Cancelled>());
     /// ```
     pub fn cancel(&self) {
+        current::step();
         let task = &self.task;
         if task.cancel() {
             // SAFETY: it was parked, so it is unfinished; the claim made it ours.

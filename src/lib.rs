@@ -91,6 +91,7 @@
 //! | [`future`] | [`block_on`](future::block_on): awaiting in plain code | |
 //! | [`cancel`] | tokens, which cancel what runs under them; shields; tasks that end together | Go's `context`, Trio |
 //! | [`time`] | [`sleep`](time::sleep); [`timeout`](time::timeout): a time limit around any code | |
+//! | [`sim`] | tests under schedules that a seed names, and that come again with it | `shuttle` |
 //! | [`runtime`] | settings of the global runtime; runtimes of one's own | |
 //!
 //! A program moves over from the model by changing its `use` lines: [`task`] stands for [`std::thread`], with [`spawn`] and
@@ -217,6 +218,7 @@ mod overflow;
 mod park;
 mod primitive;
 mod procfs;
+mod report;
 mod rng;
 #[allow(unsafe_code)]
 pub mod runtime;
@@ -224,6 +226,8 @@ pub mod runtime;
 mod scheduler;
 #[allow(unsafe_code)]
 mod scope;
+#[allow(unsafe_code)]
+pub mod sim;
 #[allow(unsafe_code)]
 mod stack;
 pub mod sync;

@@ -166,7 +166,7 @@ pub(crate) fn park(
 ) -> Result<Outcome, Withdrawn> {
     match current::task_and_context() {
         Some((task, context)) if can_leave(context) => park_task(task, context, reason, deadline, publish),
-        _ => park_thread(frame, deadline, publish),
+        _ => park_thread(frame, reason, deadline, publish),
     }
 }
 
@@ -212,6 +212,7 @@ fn park_task(
 #[cold]
 fn park_thread(
     frame: &Frame,
+    reason: Reason,
     deadline: Option<Instant>,
     publish: impl FnOnce(Waiter) -> bool,
 ) -> Result<Outcome, Withdrawn> {
@@ -222,6 +223,10 @@ fn park_thread(
         Some(parker) => unsafe { parker.as_ref() },
         None => frame.0.get_or_init(ThreadParker::new),
     };
+    if let Some(task) = current::task() {
+        // SAFETY: a running task has not finished.
+        unsafe { task.as_ref().host() }.block_in_place(reason as u8);
+    }
     let epoch = parker.state.arm_shielded(parker.scopes.shields());
     let Some((deadline, at_deadline)) = parker.scopes.limit(deadline, Instant::now) else {
         return Ok(parker.state.withdraw(epoch).err().unwrap_or(Outcome::Cancelled));

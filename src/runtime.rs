@@ -24,6 +24,7 @@ use crate::overflow;
 use crate::park::{self, Reason};
 pub use crate::scheduler::{OnDeadlock, Shortage, Unfinished, UnfinishedTask};
 use crate::scheduler::{OnShortage, Scheduler};
+use crate::sim::{self, Simulator};
 use crate::stack;
 use std::fmt;
 use std::io;
@@ -291,6 +292,7 @@ impl Runtime {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
+        sim::refuse_if_simulated("`Runtime::spawn`", "call `throng::spawn`");
         // SAFETY: `f` and `T` are valid for ever.
         unsafe { spawn_unchecked(self.scheduler(), settings, f) }
     }
@@ -430,6 +432,9 @@ fn detection(scheduler: &Scheduler) -> Result<(), DetectionOff> {
 /// # Errors
 /// As there; and if the global runtime can't be started.
 pub fn deadlock_detection() -> Result<(), DetectionOff> {
+    if Simulator::current().is_some() {
+        return Ok(());
+    }
     match scheduler() {
         Ok(scheduler) => detection(scheduler),
         Err(error) => Err(DetectionOff(format!("there is no runtime: {error}"))),
@@ -492,12 +497,13 @@ fn scheduler<'a>() -> io::Result<&'a Scheduler> {
     if context.is_null() {
         return Ok(global()?.scheduler());
     }
-    // SAFETY: every host is a scheduler, and outlives the task that asks, which is unfinished.
+    // SAFETY: no simulated task comes here, so the host is a scheduler; it outlives the task that asks, which is unfinished.
     Ok(unsafe { &*(*context).host.cast::<Scheduler>() })
 }
 
 /// The poller for whoever waits for a socket: that of its own runtime, or the global one's.
 pub(crate) fn current_netpoll() -> io::Result<Arc<Netpoll>> {
+    sim::refuse_if_simulated("what waits for a socket", "use channels");
     Ok(Arc::clone(scheduler()?.netpoll()))
 }
 
@@ -545,6 +551,10 @@ where
     F: FnOnce() -> T + Send,
     T: Send,
 {
+    if let Some(simulator) = Simulator::current() {
+        // SAFETY: the caller's.
+        return unsafe { spawn_simulated(simulator, settings, f) };
+    }
     // SAFETY: the caller's.
     unsafe { spawn_unchecked(scheduler()?, settings, f) }
 }
@@ -560,6 +570,21 @@ where
     unsafe { spawn_here(settings, f) }
 }
 
+/// # Safety
+/// As for `spawn_unchecked`.
+#[cold]
+#[track_caller]
+unsafe fn spawn_simulated<F, T>(simulator: &Simulator, settings: Settings, f: F) -> io::Result<JoinHandle<T>>
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    let Settings { name, stack_size, observer } = settings;
+    let class = stack_size.map_or(Ok(simulator.class()), stack::class_for)?;
+    // SAFETY: the caller's.
+    unsafe { simulator.spawn(f, class, name, Location::caller(), observer) }
+}
+
 #[track_caller]
 fn run_on<F, T>(scheduler: &Scheduler, f: F) -> T
 where
@@ -569,6 +594,7 @@ where
     if scheduler.is_local() {
         return f();
     }
+    sim::refuse_if_simulated("`Runtime::run`", "call `throng::run`, or what it is to run,");
     // SAFETY: we wait for its end before we return, whatever happens to the caller meanwhile: a cancelled caller goes
     // on waiting.
     let handle = match unsafe { spawn_unchecked(scheduler, Settings::default(), f) } {

@@ -14,6 +14,7 @@ use crate::lock::Lock;
 use crate::park::{Reason, wait_in};
 use crate::runtime::{Settings, no_room, spawn_here};
 use crate::wait::WaitQueue;
+use std::any::Any;
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
@@ -44,7 +45,7 @@ impl Observer for Tally {
         }
     }
 
-    fn panic_unseen(&self) {
+    fn panic_unseen(&self, _: &(dyn Any + Send)) {
         self.count.lock().panicked = true;
     }
 }
@@ -59,7 +60,7 @@ impl Tally {
             Err(payload) => {
                 if !payload.is::<Cancelled>() {
                     // Whoever joins it is cancelled too, and so can't be counted on to see it.
-                    self.panic_unseen();
+                    self.panic_unseen(&*payload);
                     token.cancel();
                 }
                 panic::resume_unwind(payload)

@@ -8,6 +8,14 @@ use crate::park::{self, Reason};
 use std::fmt;
 use std::time::{Duration, Instant};
 
+/// The time, as the caller's waits measure it: [`Instant::now`], but the virtual time in a [simulation](crate::sim).
+///
+/// For code that is to be simulated, and that makes deadlines or measures time by itself.
+#[must_use]
+pub fn now() -> Instant {
+    park::now()
+}
+
 /// Waits for at least `duration`. Other tasks run meanwhile; outside a task the kernel thread sleeps.
 ///
 /// It may wake late by a sixteenth of the duration, but by no more than about a millisecond; and by the time until a

@@ -20,14 +20,15 @@
 use crate::asymmetric;
 use crate::chan::{self, Receiver};
 use crate::control::{Participant, Scope};
+use crate::current;
 use crate::interrupt::{self, Cancelled, Entered};
 use crate::park;
 use crate::primitive::{AtomicBool, Mutex, Ordering};
 use crate::wait::Wakeup;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::panic;
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -72,6 +73,8 @@ pub struct Token {
 
 struct Inner {
     parent: Option<Arc<Inner>>,
+    /// Its number among the parent's children.
+    key: u64,
     /// Its own or an ancestor's, whichever is earlier.
     deadline: Option<Instant>,
     /// For a look without the lock.
@@ -80,12 +83,21 @@ struct Inner {
     members: Mutex<Members>,
 }
 
-/// Both lists by address.
+/// Both lists in the order of entry, in which they are cancelled. (An order that came from addresses would make a
+/// simulation that no seed could repeat.)
 #[derive(Default)]
 struct Members {
     cancelled: bool,
-    children: HashMap<usize, Weak<Inner>>,
-    runs: HashMap<usize, Run>,
+    entered: u64,
+    children: BTreeMap<u64, Weak<Inner>>,
+    runs: BTreeMap<u64, Run>,
+}
+
+impl Members {
+    fn next_key(&mut self) -> u64 {
+        self.entered += 1;
+        self.entered
+    }
 }
 
 /// A scope that is open, in the frame of a [`Token::run`].
@@ -101,16 +113,16 @@ unsafe impl Send for Run {}
 /// A run's place in the list.
 struct Listed<'a> {
     token: &'a Inner,
-    key: usize,
+    key: u64,
 }
 
 impl<'a> Listed<'a> {
     fn new(token: &'a Inner, Entered { scope, who }: Entered<'_>) -> Listed<'a> {
-        let key = ptr::from_ref(scope).addr();
         let mut members = token.members.lock();
         if members.cancelled {
             scope.mark_cancelled();
         }
+        let key = members.next_key();
         members.runs.insert(key, Run { scope: NonNull::from(scope), who });
         Listed { token, key }
     }
@@ -123,13 +135,9 @@ impl Drop for Listed<'_> {
 }
 
 impl Inner {
-    fn new(parent: Option<Arc<Inner>>, deadline: Option<Instant>) -> Inner {
+    fn new(parent: Option<Arc<Inner>>, key: u64, deadline: Option<Instant>) -> Inner {
         let (cancelled, done, members) = (AtomicBool::new(false), OnceLock::new(), Mutex::default());
-        Inner { parent, deadline, cancelled, done, members }
-    }
-
-    fn key(&self) -> usize {
-        ptr::from_ref(self).addr()
+        Inner { parent, key, deadline, cancelled, done, members }
     }
 
     /// Marks the token as cancelled, with what runs under it, and adds its children to the list of those to be marked.
@@ -163,11 +171,11 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         // Ancestors that are freed with it are freed one by one, since there may be more of them than a stack has room for.
-        let mut key = self.key();
+        let mut key = self.key;
         let mut parent = self.parent.take();
         while let Some(token) = parent {
             token.members.lock().children.remove(&key);
-            key = token.key();
+            key = token.key;
             parent = Arc::into_inner(token).and_then(|mut token| token.parent.take());
         }
     }
@@ -176,19 +184,19 @@ impl Drop for Inner {
 impl Token {
     /// A token without a deadline.
     pub fn new() -> Token {
-        Token { inner: Arc::new(Inner::new(None, None)) }
+        Token { inner: Arc::new(Inner::new(None, 0, None)) }
     }
 
     /// A token that is cancelled when `deadline` has come.
     #[doc(alias = "WithDeadline")]
     pub fn with_deadline(deadline: Instant) -> Token {
-        Token { inner: Arc::new(Inner::new(None, Some(deadline))) }
+        Token { inner: Arc::new(Inner::new(None, 0, Some(deadline))) }
     }
 
     /// A token that is cancelled when `timeout` has passed from now.
     #[doc(alias = "WithTimeout")]
     pub fn with_timeout(timeout: Duration) -> Token {
-        Token { inner: Arc::new(Inner::new(None, park::deadline_in(timeout))) }
+        Token { inner: Arc::new(Inner::new(None, 0, park::deadline_in(timeout))) }
     }
 
     /// A token that is cancelled with this one, and can be by itself.
@@ -221,12 +229,13 @@ impl Token {
 
     fn child_until(&self, deadline: Option<Instant>) -> Token {
         let earlier = [self.inner.deadline, deadline].into_iter().flatten().min();
-        let child = Token { inner: Arc::new(Inner::new(Some(Arc::clone(&self.inner)), earlier)) };
         let mut members = self.inner.members.lock();
+        let key = members.next_key();
+        let child = Token { inner: Arc::new(Inner::new(Some(Arc::clone(&self.inner)), key, earlier)) };
         if members.cancelled {
             child.inner.mark(&mut Vec::new());
         } else {
-            members.children.insert(child.inner.key(), Arc::downgrade(&child.inner));
+            members.children.insert(key, Arc::downgrade(&child.inner));
         }
         drop(members);
         child
@@ -235,6 +244,7 @@ impl Token {
     /// Cancels the token and its children: what runs under them unwinds from its wait, or from its next one, and
     /// [`done`](Token::done) becomes ready.
     pub fn cancel(&self) {
+        current::step();
         let mut tokens = vec![Arc::clone(&self.inner)];
         let (mut at, mut runs) = (0, false);
         while let Some(token) = tokens.get(at).map(Arc::clone) {
@@ -252,6 +262,7 @@ impl Token {
 
     /// Whether the token was cancelled, or its deadline has passed.
     pub fn is_cancelled(&self) -> bool {
+        current::step();
         // Acquire: pairs with the Release of `mark`.
         self.inner.cancelled.load(Ordering::Acquire)
             || self.inner.deadline.is_some_and(|deadline| deadline <= park::now())

@@ -5,6 +5,7 @@ use super::iter::{IntoIter, Iter, TryIter};
 use super::shared::{Kind, Patience, Shared};
 use super::source::Source;
 use super::state::Side;
+use crate::current;
 use std::fmt;
 use std::mem::MaybeUninit;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -137,6 +138,7 @@ impl<T> Receiver<T> {
 
     #[inline]
     fn receive_with(&self, patience: Patience) -> Result<T, RecvTimeoutError> {
+        current::step();
         let shared = self.shared();
         let mut state = shared.lock();
         if let Some(message) = state.pop_quietly() {

@@ -269,6 +269,7 @@ pub(super) fn watch(arms: &mut [Arm<'_>], patience: Patience, biased: bool) -> O
 }
 
 fn run<'a, P: Purpose>(arms: &mut [Arm<'a>], mut patience: Patience, biased: bool) -> Option<P::Got<'a>> {
+    current::step();
     loop {
         if let Some(got) = try_each::<P>(arms, biased) {
             return Some(got);
@@ -373,12 +374,15 @@ impl<'a, 'b> Held<'a, 'b> {
     /// Arms of one channel are met in the order in which they are linked, so that is a random one, or the given one.
     #[cold]
     fn lock_in_order(arms: &'b mut [Arm<'a>], biased: bool) -> Held<'a, 'b> {
-        arms.sort_unstable_by_key(Arm::address);
+        // Drawn before the addresses come in, so that a seed decides, and not the allocator.
+        if biased {
+            arms.sort_unstable_by_key(|arm| arm.index)
+        } else {
+            shuffle(arms)
+        }
+        arms.sort_by_key(Arm::address);
         for arms in arms.chunk_by_mut(|a, b| a.address() == b.address()) {
             std::mem::forget(arms[0].lock.lock());
-            if arms.len() > 1 {
-                if biased { arms.sort_unstable_by_key(|arm| arm.index) } else { shuffle(arms) }
-            }
         }
         Held(arms)
     }

@@ -3,6 +3,7 @@
 use super::error::{SendError, SendTimeoutError, TrySendError};
 use super::shared::{Kind, Patience, Shared, Unsent};
 use super::state::Side;
+use crate::current;
 use crate::interrupt;
 use std::fmt;
 use std::mem::MaybeUninit;
@@ -124,6 +125,7 @@ impl<T> Sender<T> {
     /// `error` makes the error of whether the send was late (or else disconnected), and the message.
     #[inline]
     fn send_with<E>(&self, msg: T, patience: Patience, error: impl FnOnce(bool, T) -> E) -> Result<(), E> {
+        current::step();
         let shared = self.shared();
         let mut state = shared.lock();
         if state.sends_quietly() {

@@ -30,6 +30,8 @@ pub(crate) struct Context {
     pub(crate) host: *const (),
     /// The host, whose queues this thread works at; null while it is in a blocking section.
     pub(crate) serves: Cell<*const ()>,
+    /// Whether the host is a simulator.
+    pub(crate) is_simulated: bool,
     /// The task that runs here now.
     pub(crate) task: Running,
     /// Free memory for tasks.
@@ -111,6 +113,16 @@ pub(crate) unsafe trait Schedule: Sync {
 
     /// The time, which a simulator may invent.
     fn now(&self) -> Instant;
+
+    /// The running task is between two steps that others can tell apart. A simulator may let others go first.
+    ///
+    /// # Safety
+    /// Called on the stack of a task of this host, which can leave it, with this kernel thread's context.
+    unsafe fn step(&self, _context: *const Context) {}
+
+    /// The running task has to wait, for this reason's number, and can't leave its stack, so its kernel thread will. A
+    /// simulator, which has no other thread, doesn't return.
+    fn block_in_place(&self, _reason: u8) {}
 }
 
 /// A deadline among a host's timers; it lives in the frame of the wait that it ends.

@@ -41,6 +41,7 @@ struct Settings {
 impl<S> Socket<S> {
     /// Around a socket that is in non-blocking mode already.
     pub(super) fn new(inner: S) -> Socket<S> {
+        crate::sim::refuse_if_simulated("what opens a socket", "use channels");
         let settings = Settings {
             read_timeout: AtomicU64::new(0),
             write_timeout: AtomicU64::new(0),

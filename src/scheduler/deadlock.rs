@@ -49,9 +49,10 @@ use super::crew::Seat;
 use super::{RUNNING, Scheduler};
 use crate::awaited::{self, Entry};
 use crate::census;
-use crate::control::{Schedule, TaskRef};
+use crate::control::{Schedule, TaskRef, clock};
 use crate::park::Reason;
 use crate::primitive::Ordering;
+use crate::report::Report;
 use parking_lot::Mutex;
 use std::io;
 use std::sync::{Arc, Weak};
@@ -197,6 +198,22 @@ impl Scheduler {
             at_stage(ALL_CANCELLED).for_each(|entry| entry.set_stage(GIVEN_UP));
             write_to_stderr(&format!("{}\nthey can't be unwound, and wait on", self.report()));
         }
+    }
+
+    /// What its tasks wait for. It is called in a deadlock, so nothing moves.
+    fn report(&self) -> String {
+        let mut report = Report::new();
+        self.registry.for_each(|task| {
+            // SAFETY: a registered task is alive.
+            let header = unsafe { task.as_ref() };
+            if header.state.is_parked() {
+                // The number is given out when it is asked for, so those that don't wait aren't asked.
+                report.add(header.id().get(), header, clock::elapsed(header.since.load(Ordering::Relaxed)));
+            }
+        });
+        // Those that wait in a call of the system's, behind our back or in a section.
+        self.lookers.running().iter().for_each(|task| report.add_blocking(task.id().get(), task));
+        format!("deadlock: {}, and nothing is left that could wake one{report}", report.total())
     }
 
     fn cancel(&self, task: &TaskRef) {

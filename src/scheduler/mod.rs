@@ -3,7 +3,7 @@
 //! * `worker.rs`: what one worker does: the loop at the base of every stack, the hand-over from task to task.
 //! * `search.rs`: where a worker without work looks for some, and how it sleeps.
 //! * `crew.rs`, `duty.rs`, `monitor.rs`: what happens when a task blocks its worker or doesn't end: another one steps in.
-//! * `deadlock.rs`, `report.rs`: what is done, and said, when nobody can ever wake a task again.
+//! * `deadlock.rs`: what is done when nobody can ever wake a task again.
 //! * `tally.rs`, `lookers.rs`, `unfinished.rs`: what runs, and what has not ended when the time to shut down is up.
 //! * `slot.rs`, `idle.rs`, `sleep.rs`, `registry.rs`: the next slot, who sleeps and searches, how one sleeps, and the
 //!   list of tasks that wait.
@@ -29,7 +29,6 @@ mod idle;
 mod lookers;
 mod monitor;
 mod registry;
-mod report;
 mod search;
 mod shortage;
 mod sleep;

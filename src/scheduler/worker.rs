@@ -660,11 +660,11 @@ impl Worker {
             Choice::Wake(index) => scheduler.wake(index),
             Choice::Relieve => {
                 let mut roster = scheduler.crew.roster.lock();
-                if roster.spares.is_empty() {
-                    drop(roster);
-                    scheduler.monitor.call();
-                } else if self.seat().duty.relieve(AWAY, &scheduler.idle) && !scheduler.call_spare_in(&mut roster) {
-                    drop(roster);
+                // If the monitor has relieved it just now, it sees to the rest.
+                let is_seen_to = !roster.spares.is_empty()
+                    && (!self.seat().duty.relieve(AWAY, &scheduler.idle) || scheduler.call_spare_in(&mut roster));
+                drop(roster);
+                if !is_seen_to {
                     scheduler.monitor.call();
                 }
             }

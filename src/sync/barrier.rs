@@ -2,6 +2,7 @@
 
 use super::crowd::{self, Crowd};
 use crate::control::Outcome;
+use crate::current::step;
 use crate::interrupt;
 use crate::lock::Lock;
 use crate::park::Reason;
@@ -58,6 +59,7 @@ impl Barrier {
 
     /// Waits until all have come. The last one opens the barrier for those who wait, and it is closed again.
     pub fn wait(&self) -> BarrierWaitResult {
+        step();
         let mut state = self.state.lock();
         state.here += 1;
         if state.here >= self.size {

@@ -124,6 +124,7 @@ impl Once {
     #[cold]
     #[track_caller]
     fn call(&self, force: bool, f: impl FnOnce(&OnceState)) {
+        current::step();
         loop {
             let mut inner = self.inner.lock();
             // Relaxed: under the lock.

@@ -101,6 +101,7 @@ mod face {
     //! What `lock_api` asks for.
 
     use super::{Duration, Instant, RawCondvar, RawMutex};
+    use crate::current::step;
     use crate::park::deadline_in;
     use lock_api::GuardSend;
 
@@ -120,11 +121,13 @@ mod face {
 
         #[inline]
         fn notify_one(&self) -> bool {
+            step();
             self.wake_one()
         }
 
         #[inline]
         fn notify_all(&self) -> usize {
+            step();
             self.wake_all()
         }
     }

@@ -314,6 +314,7 @@ mod face {
     //! What `lock_api` asks for.
 
     use super::{Duration, Instant, LOCKED, Ordering, RawMutex};
+    use crate::current::step;
     use crate::interrupt;
     use crate::park::deadline_in;
     use crate::sync::relock;
@@ -331,14 +332,17 @@ mod face {
         #[inline]
         #[track_caller]
         fn lock(&self) -> GuardSend {
+            step();
             if !self.acquire_fast() {
                 relock::wait_for(Location::caller(), || self.acquire_slow(None));
             }
+            step();
             GuardSend::new()
         }
 
         #[inline]
         fn try_lock(&self) -> Option<GuardSend> {
+            step();
             self.try_acquire(0).then(GuardSend::new)
         }
 
@@ -381,11 +385,13 @@ mod face {
 
         #[inline]
         fn try_lock_for(&self, timeout: Duration) -> Option<GuardSend> {
+            step();
             (self.acquire_fast() || self.acquire_slow(deadline_in(timeout))).then(GuardSend::new)
         }
 
         #[inline]
         fn try_lock_until(&self, deadline: Instant) -> Option<GuardSend> {
+            step();
             (self.acquire_fast() || self.acquire_slow(Some(deadline))).then(GuardSend::new)
         }
     }

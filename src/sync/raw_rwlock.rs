@@ -374,6 +374,7 @@ mod face {
     //! What `lock_api` asks for.
 
     use super::{Duration, Instant, Mode, Ordering, QUEUED, RawRwLock, WRITER, upgraded};
+    use crate::current::step;
     use crate::interrupt;
     use crate::park::deadline_in;
     use crate::sync::relock;
@@ -381,11 +382,23 @@ mod face {
     use std::panic::Location;
 
     impl RawRwLock {
+        #[inline]
+        fn lock(&self, mode: Mode, caller: &Location<'_>) -> GuardSend {
+            step();
+            if !self.try_enter(mode) {
+                relock::wait_for(caller, || self.enter_slow(mode, None));
+            }
+            step();
+            GuardSend::new()
+        }
+
         fn enter_by(&self, mode: Mode, deadline: Option<Instant>) -> Option<GuardSend> {
+            step();
             (self.try_enter(mode) || self.enter_slow(mode, deadline)).then(GuardSend::new)
         }
 
         fn upgrade_by(&self, guard: GuardSend, deadline: Option<Instant>) -> Result<GuardSend, GuardSend> {
+            step();
             // `lock_api` aborts if this unwinds.
             if self.advance(upgraded) || interrupt::shielded(|| self.upgrade_slow(deadline)) {
                 Ok(guard)
@@ -407,14 +420,12 @@ mod face {
         #[inline]
         #[track_caller]
         fn lock_shared(&self) -> GuardSend {
-            if !self.try_enter(Mode::Shared) {
-                relock::wait_for(Location::caller(), || self.enter_slow(Mode::Shared, None));
-            }
-            GuardSend::new()
+            self.lock(Mode::Shared, Location::caller())
         }
 
         #[inline]
         fn try_lock_shared(&self) -> Option<GuardSend> {
+            step();
             self.try_enter(Mode::Shared).then(GuardSend::new)
         }
 
@@ -427,14 +438,12 @@ mod face {
         #[inline]
         #[track_caller]
         fn lock_exclusive(&self) -> GuardSend {
-            if !self.try_enter(Mode::Exclusive) {
-                relock::wait_for(Location::caller(), || self.enter_slow(Mode::Exclusive, None));
-            }
-            GuardSend::new()
+            self.lock(Mode::Exclusive, Location::caller())
         }
 
         #[inline]
         fn try_lock_exclusive(&self) -> Option<GuardSend> {
+            step();
             self.try_enter(Mode::Exclusive).then(GuardSend::new)
         }
 
@@ -525,14 +534,12 @@ mod face {
         #[inline]
         #[track_caller]
         fn lock_upgradable(&self) -> GuardSend {
-            if !self.try_enter(Mode::Upgradable) {
-                relock::wait_for(Location::caller(), || self.enter_slow(Mode::Upgradable, None));
-            }
-            GuardSend::new()
+            self.lock(Mode::Upgradable, Location::caller())
         }
 
         #[inline]
         fn try_lock_upgradable(&self) -> Option<GuardSend> {
+            step();
             self.try_enter(Mode::Upgradable).then(GuardSend::new)
         }
 

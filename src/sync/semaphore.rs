@@ -7,6 +7,7 @@
 
 use super::crowd::Batch;
 use crate::control::Outcome;
+use crate::current::step;
 use crate::interrupt;
 use crate::lock::{Guard, Lock};
 use crate::park::{self, Reason};
@@ -154,6 +155,7 @@ impl Semaphore {
     }
 
     fn try_take(&self, n: usize) -> bool {
+        step();
         let mut state = self.state.lock();
         let enough = state.waiting.is_empty() && state.permits >= n;
         if enough {
@@ -163,6 +165,7 @@ impl Semaphore {
     }
 
     fn take(&self, n: usize, deadline: Option<Instant>) -> bool {
+        step();
         let mut state = self.state.lock();
         if state.waiting.is_empty() && state.permits >= n {
             state.permits -= n;

@@ -2,6 +2,7 @@
 
 use super::crowd::{self, Crowd};
 use crate::control::Outcome;
+use crate::current::step;
 use crate::interrupt;
 use crate::lock::Lock;
 use crate::park::{self, Reason};
@@ -72,6 +73,7 @@ impl WaitGroup {
     /// # Panics
     /// If there would be more than `usize::MAX`.
     pub fn add(&self, n: usize) {
+        step();
         let mut state = self.shared.lock();
         match state.count.checked_add(n) {
             Some(count) => state.count = count,
@@ -87,6 +89,7 @@ impl WaitGroup {
     /// # Panics
     /// If more are done than were added.
     pub fn done(&self) {
+        step();
         let mut state = self.shared.lock();
         match state.count.checked_sub(1) {
             Some(count) => state.count = count,
@@ -138,6 +141,7 @@ impl WaitGroup {
     }
 
     fn wait_until(self, deadline: Option<Instant>) -> Result<(), WaitGroup> {
+        step();
         let shared = Arc::clone(&self.shared);
         drop(self);
         let state = shared.lock();

@@ -1,7 +1,6 @@
 //! The report of a deadlock: what each task waits for, those that are alike on one line.
 
-use super::Scheduler;
-use crate::control::{Header, clock};
+use crate::control::Header;
 use crate::park::Reason;
 use crate::primitive::Ordering;
 use std::collections::BTreeMap;
@@ -24,7 +23,7 @@ struct Kind {
 }
 
 struct Group {
-    /// The one that was asked for its number first; the order of the report.
+    /// The one with the lowest number; the order of the report.
     first: u64,
     count: usize,
     longest: Duration,
@@ -48,51 +47,72 @@ fn readable(name: &str) -> String {
 }
 
 impl Group {
-    fn add(&mut self, header: &Header, waited: Duration) {
-        self.first = self.first.min(header.id().get());
+    const EMPTY: Group = Group { first: u64::MAX, count: 0, longest: Duration::ZERO, shortest: Duration::MAX };
+
+    fn add(&mut self, number: u64, waited: Duration) {
+        self.first = self.first.min(number);
         self.count += 1;
         self.longest = self.longest.max(waited);
         self.shortest = self.shortest.min(waited);
     }
 }
 
-impl Scheduler {
-    /// What its tasks wait for. It is called in a deadlock, so nothing moves.
-    pub(super) fn report(&self) -> String {
-        let mut groups: BTreeMap<Kind, Group> = BTreeMap::new();
-        let mut total = 0;
-        let mut add = |header: &Header, is_parked: bool| {
-            total += 1;
-            let empty = Group { first: u64::MAX, count: 0, longest: Duration::ZERO, shortest: Duration::MAX };
-            let waited = clock::elapsed(header.since.load(Ordering::Relaxed));
-            groups.entry(Kind::of(header, is_parked)).or_insert(empty).add(header, waited);
-        };
-        self.registry.for_each(|task| {
-            // SAFETY: a registered task is alive.
-            let header = unsafe { task.as_ref() };
-            if header.state.is_parked() {
-                add(header, true);
+/// Who waits for what. Made while nothing moves.
+pub(crate) struct Report {
+    groups: BTreeMap<Kind, Group>,
+    total: usize,
+}
+
+impl Report {
+    pub(crate) fn new() -> Report {
+        Report { groups: BTreeMap::new(), total: 0 }
+    }
+
+    /// Adds a task that waits, by the number that it is to have in the report.
+    pub(crate) fn add(&mut self, number: u64, header: &Header, waited: Duration) {
+        self.put(Kind::of(header, true), number, waited);
+    }
+
+    /// Adds one that doesn't wait, but blocks its kernel thread.
+    pub(crate) fn add_blocking(&mut self, number: u64, header: &Header) {
+        self.put(Kind::of(header, false), number, Duration::ZERO);
+    }
+
+    fn put(&mut self, kind: Kind, number: u64, waited: Duration) {
+        self.total += 1;
+        self.groups.entry(kind).or_insert(Group::EMPTY).add(number, waited);
+    }
+
+    /// How many tasks wait, in words.
+    pub(crate) fn total(&self) -> impl fmt::Display + use<> {
+        struct Total(usize);
+        impl fmt::Display for Total {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let s = if self.0 == 1 { "task waits" } else { "tasks wait" };
+                write!(f, "{} {s}", self.0)
             }
-        });
-        // Those that wait in a call of the system's, behind our back or in a section.
-        self.lookers.running().iter().for_each(|task| add(task, false));
-        let mut groups: Vec<(Kind, Group)> = groups.into_iter().collect();
-        groups.sort_by_key(|(_, group)| group.first);
-        let s = if total == 1 { "task waits" } else { "tasks wait" };
-        let mut text = format!("deadlock: {total} {s}, and nothing is left that could wake one");
-        for (kind, group) in groups.iter().take(KINDS) {
-            // Writing to a string doesn't fail.
-            let _ = describe(&mut text, kind, group);
         }
-        if let Some((_, left)) = groups.split_at_checked(KINDS).filter(|(_, left)| !left.is_empty()) {
-            let tasks: usize = left.iter().map(|(_, group)| group.count).sum();
-            let _ = write!(text, "\n  and {tasks} more tasks, of {} other kinds", left.len());
-        }
-        text
+        Total(self.total)
     }
 }
 
-fn describe(text: &mut String, kind: &Kind, group: &Group) -> fmt::Result {
+/// One line a kind, each after a line break.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut groups: Vec<(&Kind, &Group)> = self.groups.iter().collect();
+        groups.sort_by_key(|(_, group)| group.first);
+        for (kind, group) in groups.iter().take(KINDS) {
+            describe(f, kind, group)?;
+        }
+        if let Some((_, left)) = groups.split_at_checked(KINDS).filter(|(_, left)| !left.is_empty()) {
+            let tasks: usize = left.iter().map(|(_, group)| group.count).sum();
+            write!(f, "\n  and {tasks} more tasks, of {} other kinds", left.len())?;
+        }
+        Ok(())
+    }
+}
+
+fn describe(text: &mut impl Write, kind: &Kind, group: &Group) -> fmt::Result {
     let Group { first, count, longest, shortest } = group;
     write!(text, "\n  task {first}")?;
     if let Some(name) = &kind.name {
@@ -100,7 +120,7 @@ fn describe(text: &mut String, kind: &Kind, group: &Group) -> fmt::Result {
     }
     match kind.reason {
         Some(reason) => write!(text, " waits to {reason}, for {}", Rounded(*longest))?,
-        None => text.push_str(" blocks its kernel thread"),
+        None => text.write_str(" blocks its kernel thread")?,
     }
     write!(text, "; spawned at {}", kind.spawned_at)?;
     if *count > 1 {

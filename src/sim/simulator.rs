@@ -1,0 +1,633 @@
+//! The simulator: one execution of a program, step by step.
+//!
+//! The kernel thread's own stack runs the loop, [`Simulator::drive`]. It chooses a task, switches to its stack, and gets
+//! control back when the task waits, yields, ends, or another one was chosen at a step: two switches, of a nanosecond
+//! each. What can only be done once the stack has been left (committing a wait, reusing the stack) is noted in `left`,
+//! and settled there.
+//!
+//! # The end
+//! An execution is over when the root task has ended, or at the first failure. Then all tasks are cancelled, and run until
+//! all have ended, as when a runtime is dropped; those that have not begun are dropped as they are. A task that doesn't
+//! end then (it catches the cancellation, or waits in a shield) is left where it is, for ever: its stack isn't used again,
+//! and the simulator, to which its wake-ups lead, isn't freed.
+//!
+//! # Other kernel threads
+//! One that wakes a task comes into [`make_runnable`](Schedule::make_runnable) from outside. It must not touch what belongs
+//! to the simulating thread, and it must not panic either, because it may have others to wake. So it leaves the task in
+//! `outside`, where the loop finds it, and fails.
+//!
+//! # Invariants
+//! * All but `outside` is used by the simulating thread alone, which is the one whose context this is.
+//! * No borrow of `core` is held across a switch, nor while code of the user's runs.
+
+use super::failure::{Cause, Failed};
+use super::log::{End, Log, Name};
+use super::strategy::Plan;
+use super::timers::Timers;
+use crate::control::blocks::Blocks;
+use crate::control::{Context, Header, Leave, Running, Schedule, Section, TimerEntry};
+use crate::current;
+use crate::fiber::Fiber;
+use crate::join::{JoinHandle, Observer, new_task};
+use crate::park::Reason;
+use crate::primitive::{Ordering, StaticAtomicBool};
+use crate::report::Report;
+use crate::rng::Rng;
+use crate::stack::{self, Class, Stack};
+use crate::wait::Waiter;
+use parking_lot::Mutex;
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::panic::Location;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What an execution is run with.
+pub(super) struct Settings {
+    pub(super) steps: u64,
+    pub(super) switches: super::Switches,
+    pub(super) plan: Plan,
+    /// For what the library draws.
+    pub(super) rng: Rng,
+    pub(super) class: Class,
+}
+
+/// A task in the list of those woken from outside.
+struct Outsider(NonNull<Header>);
+
+// SAFETY: it belongs to whoever takes it out.
+unsafe impl Send for Outsider {}
+
+/// What a task is known by.
+struct Entry {
+    /// `None` once it has ended.
+    task: Option<NonNull<Header>>,
+    name: Name,
+    /// When its present wait began.
+    since: Duration,
+}
+
+/// How the task that was switched to has left its stack.
+enum Left {
+    /// It has armed a wait.
+    Waiting(NonNull<Header>),
+    /// It is among those that can run.
+    Ready,
+    Finished(NonNull<Fiber>),
+    /// It is never to be resumed.
+    Stuck,
+}
+
+struct Core {
+    entries: Vec<Entry>,
+    /// How many have not ended.
+    unfinished: usize,
+    /// The numbers of those that can run, in order: so it doesn't matter who was woken first, which may depend on
+    /// addresses.
+    ready: Vec<u32>,
+    timers: Timers,
+    plan: Plan,
+    log: Log,
+    /// How many steps there may be.
+    limit: u64,
+    failed: Option<Failed>,
+    is_stopping: bool,
+    /// How many steps were taken before that.
+    stopped_at: usize,
+    /// Reused.
+    candidates: Vec<u32>,
+}
+
+/// Panics that nobody will see.
+pub(super) type Unseen = Arc<Mutex<Option<Failed>>>;
+
+pub(crate) struct Simulator {
+    context: Context,
+    home: Fiber,
+    class: Class,
+    switches: super::Switches,
+    core: RefCell<Core>,
+    left: Cell<Option<Left>>,
+    /// Who is to run next, if that has been chosen at a step.
+    chosen: Cell<Option<NonNull<Header>>>,
+    unseen: Unseen,
+    outside: Mutex<Vec<Outsider>>,
+    has_outside: StaticAtomicBool,
+}
+
+// SAFETY: see the invariants; the list is under its lock.
+unsafe impl Sync for Simulator {}
+
+/// Notes the panic of a task if nobody takes it out of its handle. Tasks of a scope have the scope for that.
+struct Watch {
+    number: u32,
+    unseen: Unseen,
+}
+
+impl Observer for Watch {
+    fn task_ended(&self) {}
+
+    fn panic_unseen(&self, payload: &(dyn Any + Send)) {
+        self.unseen.lock().get_or_insert_with(|| Failed::panic(self.number, payload));
+    }
+}
+
+impl Simulator {
+    pub(super) fn new(settings: Settings) -> Box<Simulator> {
+        let Settings { steps, switches, plan, rng, class } = settings;
+        let mut simulator = Box::new(Simulator {
+            context: Context {
+                host: std::ptr::null(),
+                serves: Cell::new(std::ptr::null()),
+                is_simulated: true,
+                task: Running::nothing(),
+                blocks: Blocks::new(),
+                rng,
+            },
+            home: Fiber::of_thread(),
+            class,
+            switches,
+            core: RefCell::new(Core {
+                entries: Vec::new(),
+                unfinished: 0,
+                ready: Vec::new(),
+                timers: Timers::new(Instant::now()),
+                plan,
+                log: Log::default(),
+                limit: steps,
+                failed: None,
+                is_stopping: false,
+                stopped_at: 0,
+                candidates: Vec::new(),
+            }),
+            left: Cell::new(None),
+            chosen: Cell::new(None),
+            unseen: Arc::default(),
+            outside: Mutex::new(Vec::new()),
+            has_outside: StaticAtomicBool::new(false),
+        });
+        let host: *const Simulator = &raw const *simulator;
+        simulator.context.host = host.cast();
+        simulator.context.serves.set(host.cast());
+        simulator
+    }
+
+    pub(super) fn context(&self) -> *const Context {
+        &raw const self.context
+    }
+
+    /// The caller's simulator, if it is a simulated task.
+    pub(crate) fn current<'a>() -> Option<&'a Simulator> {
+        if !current::may_be_simulated() {
+            return None;
+        }
+        let (_, context) = current::simulated()?;
+        // SAFETY: a context that is simulated has a simulator for its host, which outlives the task that asks.
+        Some(unsafe { &*(*context).host.cast() })
+    }
+
+    pub(crate) fn class(&self) -> Class {
+        self.class
+    }
+
+    /// Makes a task that can run.
+    ///
+    /// # Errors
+    /// There is no room for its stack.
+    ///
+    /// # Safety
+    /// `f` and its result stay valid for as long as the task may use them.
+    pub(crate) unsafe fn spawn<F: FnOnce() -> T, T>(
+        &self,
+        f: F,
+        class: Class,
+        name: Option<String>,
+        spawned_at: &'static Location<'static>,
+        observer: Option<Arc<dyn Observer>>,
+    ) -> io::Result<JoinHandle<T>> {
+        stack::reserve(class, 1)?;
+        let number = u32::try_from(self.core.borrow().entries.len()).expect("fewer tasks than 2^32");
+        // The root's panic is the execution's result.
+        let watch = || (number > 0).then(|| Arc::new(Watch { number, unseen: Arc::clone(&self.unseen) }) as _);
+        let observer = observer.or_else(watch);
+        let host: NonNull<dyn Schedule> = NonNull::from(self);
+        // SAFETY: a simulator is only freed when its tasks have ended; the rest is the caller's.
+        let (task, handle) = unsafe { new_task(f, host, class, name.as_deref().map(Arc::from), spawned_at, observer) };
+        self.launch(task, Name { number, name: name.map(Into::into), spawned_at });
+        Ok(handle)
+    }
+
+    fn launch(&self, task: NonNull<Header>, name: Name) {
+        let number = name.number;
+        // SAFETY: it was just made.
+        unsafe { task.as_ref() }.place.set(number);
+        let mut core = self.core.borrow_mut();
+        core.entries.push(Entry { task: Some(task), name, since: Duration::ZERO });
+        core.unfinished += 1;
+        core.plan.spawned(number);
+        core.make_ready(number);
+        drop(core);
+        self.step_if_possible();
+    }
+
+    /// Whether the caller is the simulating thread.
+    fn is_here(&self) -> bool {
+        std::ptr::eq(current::context(), &raw const self.context)
+    }
+
+    fn step_if_possible(&self) {
+        if self.context.task.get().is_some() && !std::thread::panicking() {
+            self.take_step();
+        }
+    }
+
+    /// Runs all tasks to their ends, or until that is found to be impossible.
+    pub(super) fn drive(&self) {
+        while let Some(task) = self.next() {
+            if !self.resume(task) {
+                return;
+            }
+        }
+    }
+
+    /// `false` if nothing can go on after that.
+    fn resume(&self, task: NonNull<Header>) -> bool {
+        self.context.task.set(Some(task));
+        // SAFETY: an unfinished task, ready to run, whose stack has been left.
+        let header = unsafe { task.as_ref() };
+        let fiber = header.fiber.get().unwrap_or_else(|| {
+            let fiber = Fiber::on(take_stack(header.stack_class), base);
+            header.fiber.set(Some(fiber));
+            fiber
+        });
+        // SAFETY: the loop runs on the home fiber; the other one is fresh, or was left by its task, which is ready.
+        unsafe { Fiber::switch(NonNull::from(&self.home), fiber) };
+        self.context.task.set(None);
+        match self.left.take().expect("whoever comes home has left a stack") {
+            Left::Ready => {}
+            // SAFETY: it can't be resumed before the commit, so it is alive.
+            Left::Waiting(task) => unsafe {
+                if !task.as_ref().state.commit() {
+                    self.core.borrow_mut().make_ready(task.as_ref().place.get());
+                }
+            },
+            Left::Finished(fiber) => {
+                // SAFETY: it was jumped away from.
+                give_stack(unsafe { Fiber::into_stack(fiber) });
+            }
+            Left::Stuck => return false,
+        }
+        true
+    }
+
+    /// Who is to run next. `None` when nobody is left, or nobody ever will.
+    fn next(&self) -> Option<NonNull<Header>> {
+        if let Some(chosen) = self.chosen.take() {
+            return Some(chosen);
+        }
+        loop {
+            self.take_outsiders();
+            let core = &mut *self.core.borrow_mut();
+            if !core.is_stopping && (core.is_over() || self.unseen.lock().is_some()) {
+                core.stop();
+            }
+            if core.log.len() as u64 >= core.limit {
+                if core.is_stopping {
+                    core.fail(Cause::Steps, "tasks that were cancelled went on and on");
+                    return None;
+                }
+                let text = format!("{} steps were taken, and there was no end", core.limit);
+                core.fail(Cause::Steps, text);
+                core.stop();
+            }
+            if let Some(task) = core.choose() {
+                return Some(task);
+            }
+            if core.timers.advance() {
+                continue;
+            }
+            if core.unfinished == 0 {
+                return None;
+            }
+            let text = if core.is_stopping { "deadlock, of tasks that were cancelled" } else { "deadlock" };
+            core.fail(Cause::Deadlock, text);
+            if core.is_stopping {
+                return None;
+            }
+            core.stop();
+        }
+    }
+
+    fn take_outsiders(&self) {
+        // Acquire: pairs with the Release of `make_runnable`.
+        if !self.has_outside.load(Ordering::Acquire) {
+            return;
+        }
+        let outsiders = std::mem::take(&mut *self.outside.lock());
+        let mut core = self.core.borrow_mut();
+        for Outsider(task) in outsiders {
+            // SAFETY: it was claimed for us, so it is alive.
+            let number = unsafe { task.as_ref() }.place.get();
+            let text = format!(
+                "{} was woken by another kernel thread: what it does can't be repeated; let tasks do it",
+                core.entries[number as usize].name
+            );
+            core.fail(Cause::Outside, text);
+            core.make_ready(number);
+        }
+    }
+
+    /// A step of the running task: others may run before this returns.
+    fn take_step(&self) {
+        if self.switches == super::Switches::Everywhere {
+            self.give_way(End::Stepped);
+        }
+    }
+
+    /// The running task stays ready; whoever is chosen runs now.
+    fn give_way(&self, end: End) {
+        let me = self.running();
+        {
+            let core = &mut *self.core.borrow_mut();
+            // SAFETY: the running task is alive.
+            let number = unsafe { me.as_ref() }.place.get();
+            core.log.end(end);
+            if end == End::Yielded {
+                core.plan.yielded(number);
+            }
+            core.make_ready(number);
+            // Relaxed: a hint.
+            let is_hurried = self.has_outside.load(Ordering::Relaxed)
+                || core.log.len() as u64 >= core.limit
+                || !core.is_stopping && (core.is_over() || self.unseen.lock().is_some());
+            if !is_hurried {
+                let chosen = core.choose().expect("there is one that can run");
+                if chosen == me {
+                    return;
+                }
+                self.chosen.set(Some(chosen));
+            }
+        }
+        self.leave(me, Left::Ready);
+    }
+
+    fn running(&self) -> NonNull<Header> {
+        self.context.task.get().expect("a task runs")
+    }
+
+    /// Goes home, and returns when the task is resumed.
+    fn leave(&self, me: NonNull<Header>, left: Left) {
+        self.left.set(Some(left));
+        // SAFETY: the running task's fiber is the running one, and the home fiber waits for this switch.
+        unsafe {
+            let from = me.as_ref().fiber.get().expect("a running task has a stack");
+            Fiber::switch(from, NonNull::from(&self.home));
+        }
+    }
+
+    /// The running task has ended.
+    ///
+    /// # Safety
+    /// Once a task, with the runtime's reference.
+    unsafe fn finish(&self, task: NonNull<Header>) {
+        let mut core = self.core.borrow_mut();
+        // SAFETY: it is alive until the release.
+        let number = unsafe { task.as_ref() }.place.get();
+        core.entries[number as usize].task = None;
+        core.unfinished -= 1;
+        core.log.end(End::Finished);
+        drop(core);
+        // SAFETY: the caller's.
+        unsafe { Header::release(task) };
+    }
+
+    /// What came of it; and whether nobody is left in it, so that it can be freed.
+    pub(super) fn conclude(&self) -> (Concluded, bool) {
+        let mut core = self.core.borrow_mut();
+        let unseen = self.unseen.lock().take();
+        let failed = core.failed.take().or(unseen);
+        let log = std::mem::take(&mut core.log);
+        let names = core.entries.iter().map(|entry| entry.name.clone()).collect();
+        let concluded = Concluded { failed, log, steps: core.stopped_at, names, strategy: core.plan.strategy() };
+        let is_empty = core.unfinished == 0;
+        drop(core);
+        (concluded, is_empty)
+    }
+}
+
+pub(super) struct Concluded {
+    pub(super) failed: Option<Failed>,
+    pub(super) log: Log,
+    /// How many steps were taken until it was over, or failed.
+    pub(super) steps: usize,
+    pub(super) names: Vec<Name>,
+    pub(super) strategy: super::Strategy,
+}
+
+impl Core {
+    fn make_ready(&mut self, number: u32) {
+        match self.ready.binary_search(&number) {
+            Ok(_) => debug_assert!(false, "it is ready already"),
+            Err(place) => self.ready.insert(place, number),
+        }
+    }
+
+    /// Chooses one that can run: a task that is ready, or one whose time is up. `None` if there is none.
+    fn choose(&mut self) -> Option<NonNull<Header>> {
+        let Core { entries, ready, timers, plan, log, candidates, .. } = self;
+        candidates.clear();
+        candidates.extend_from_slice(ready);
+        for entry in timers.due() {
+            // SAFETY: an armed timer's task waits, or has been claimed, or runs: it is alive, and the entry in its frame.
+            let (header, epoch) = unsafe { (entry.as_ref().task.as_ref(), entry.as_ref().epoch) };
+            if header.state.is_claimable(epoch)
+                && let Err(place) = candidates.binary_search(&header.place.get())
+            {
+                candidates.insert(place, header.place.get());
+            }
+        }
+        if candidates.is_empty() {
+            return None;
+        }
+        let number = candidates[plan.choose(log.len() as u64, candidates)];
+        match ready.binary_search(&number) {
+            Ok(place) => drop(ready.remove(place)),
+            Err(_) => {
+                let late = |entry: &NonNull<TimerEntry>| {
+                    // SAFETY: as above.
+                    unsafe { entry.as_ref().task.as_ref() }.place.get() == number
+                };
+                let entry = timers.due().find(late).expect("it was due");
+                // SAFETY: as above.
+                let claimed = unsafe {
+                    Waiter::task(entry.as_ref().task, entry.as_ref().epoch).claim(crate::control::Outcome::TimedOut)
+                };
+                // It was parked, and is run at once: there is nothing to fire.
+                std::mem::forget(claimed.expect("it was claimable"));
+            }
+        }
+        log.begin(number);
+        entries[number as usize].task
+    }
+
+    /// Whether the root has ended, or something has failed.
+    fn is_over(&self) -> bool {
+        self.failed.is_some() || self.entries.first().is_some_and(|root| root.task.is_none())
+    }
+
+    fn fail(&mut self, cause: Cause, text: impl Into<String>) {
+        if self.failed.is_some() {
+            return;
+        }
+        let mut report = Report::new();
+        let now = self.timers.elapsed();
+        for Entry { task, name, since } in &self.entries {
+            // SAFETY: an entry's task is unfinished.
+            if let Some(header) = task.as_ref().map(|task| unsafe { task.as_ref() })
+                && header.state.is_parked()
+            {
+                report.add(name.number.into(), header, now - *since);
+            }
+        }
+        let text = text.into();
+        let text = match cause {
+            Cause::Deadlock => {
+                format!("{text}: {}, and nothing is left that could wake one{report}", report.total())
+            }
+            _ => format!("{text}; {}{report}", report.total()),
+        };
+        self.failed = Some(Failed { cause, text });
+    }
+
+    /// Cancels all tasks.
+    fn stop(&mut self) {
+        self.is_stopping = true;
+        self.stopped_at = self.log.len();
+        self.limit = (self.log.len() as u64).saturating_add(STOPPING_STEPS.max(self.limit));
+        for index in 0..self.entries.len() {
+            let Some(task) = self.entries[index].task else { continue };
+            // SAFETY: an entry's task is unfinished.
+            let header = unsafe { task.as_ref() };
+            // One that has not begun is dropped instead, when its turn comes.
+            if header.fiber.get().is_some() && header.cancel() {
+                self.make_ready(index as u32);
+            }
+        }
+    }
+}
+
+/// A stack of those that were reserved.
+fn take_stack(class: Class) -> Stack {
+    let mut one = Vec::with_capacity(1);
+    stack::take(class, &mut one, 1);
+    one.pop().expect("a task that was spawned has a stack")
+}
+
+fn give_stack(stack: Stack) {
+    let class = stack.class();
+    stack::give(class, &mut vec![stack], 0);
+    stack::release(class, 1);
+}
+
+/// What cancelled tasks may take at least.
+const STOPPING_STEPS: u64 = 10_000;
+
+/// The first function on every stack.
+extern "C" fn base(me: NonNull<Fiber>) -> ! {
+    // SAFETY: the context is that of the simulator that made this fiber, which lives until its tasks have ended.
+    let simulator: &Simulator = unsafe { &*(*current::context()).host.cast() };
+    let task = simulator.running();
+    let is_stopping = simulator.core.borrow().is_stopping;
+    // SAFETY: the task is new, and this is its stack.
+    unsafe {
+        if is_stopping {
+            Header::abandon(task)
+        } else {
+            Header::run(task)
+        }
+        simulator.finish(task);
+        simulator.left.set(Some(Left::Finished(me)));
+        Fiber::jump(me, NonNull::from(&simulator.home))
+    }
+}
+
+// SAFETY: a task is chosen once for each time it was made ready, and it is made ready when it was claimed with its stack
+// left, or after its stack was left. The simulator is freed when all tasks have ended, or never.
+unsafe impl Schedule for Simulator {
+    fn make_runnable(&self, task: NonNull<Header>) {
+        if !self.is_here() {
+            self.outside.lock().push(Outsider(task));
+            // Release: pairs with the Acquire of `take_outsiders`.
+            return self.has_outside.store(true, Ordering::Release);
+        }
+        // SAFETY: it was claimed, so it is alive.
+        let number = unsafe { task.as_ref() }.place.get();
+        self.core.borrow_mut().make_ready(number);
+        // A switch at a wake-up: the one that wakes may be put behind the other.
+        self.step_if_possible();
+    }
+
+    unsafe fn suspend(&self, _: *const Context, how: Leave) {
+        if how == Leave::Yield {
+            return self.give_way(End::Yielded);
+        }
+        let me = self.running();
+        // SAFETY: the running task is alive.
+        let header = unsafe { me.as_ref() };
+        if header.state.outcome().is_some() {
+            return self.take_step();
+        }
+        let mut core = self.core.borrow_mut();
+        core.log.end(End::Waits(header.reason.load(Ordering::Relaxed)));
+        let now = core.timers.elapsed();
+        core.entries[header.place.get() as usize].since = now;
+        drop(core);
+        self.leave(me, Left::Waiting(me));
+    }
+
+    unsafe fn begin_section(&self, _: *const Context, section: Section) {
+        // Where a panic would abort it is let pass, and so are short ones, which wait for nobody.
+        if section == Section::Long && !std::thread::panicking() {
+            super::refuse("`throng::blocking`, or a call of `throng::fs` that may take long,", "call what it calls");
+        }
+    }
+
+    unsafe fn end_section(&self, _: *const Context, _: Section) {}
+
+    unsafe fn arm_timer(&self, entry: &TimerEntry) {
+        self.core.borrow_mut().timers.insert(entry);
+    }
+
+    fn disarm_timer(&self, entry: &TimerEntry) {
+        self.core.borrow_mut().timers.remove(entry);
+    }
+
+    fn someone_waits(&self) {}
+
+    fn now(&self) -> Instant {
+        self.core.borrow().timers.now()
+    }
+
+    unsafe fn step(&self, _: *const Context) {
+        self.take_step();
+    }
+
+    fn block_in_place(&self, reason: u8) {
+        let me = self.running();
+        // SAFETY: the running task is alive.
+        let number = unsafe { me.as_ref() }.place.get();
+        let mut core = self.core.borrow_mut();
+        let text = format!(
+            "{} has to wait to {} while it unwinds, which takes a kernel thread of its own; don't wait in its destructors",
+            core.entries[number as usize].name,
+            Reason::from_byte(reason).map_or("go on", Reason::words),
+        );
+        core.failed = None;
+        core.fail(Cause::Unwinding, text);
+        drop(core);
+        self.leave(me, Left::Stuck);
+        unreachable!("the simulation is over");
+    }
+}

@@ -1,0 +1,151 @@
+//! What can't be simulated says so: it names the call, and what to do instead.
+
+use std::net::Ipv4Addr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, mpsc};
+use throng::chan::unbounded;
+use throng::runtime::Runtime;
+use throng::sim::{self, Cause, Check, Failure};
+use throng::sync::Mutex;
+use throng::{cancel, net, spawn, task};
+
+fn failure(f: impl FnOnce() + 'static) -> Failure {
+    Check::new().run(1, f).expect_err("it can't be simulated")
+}
+
+fn refused(call: &str, instead: &str, f: impl FnOnce() + 'static) {
+    let failure = failure(f);
+    assert_eq!(failure.cause(), Cause::Panic);
+    let text = failure.to_string();
+    assert!(text.starts_with(&format!("task 0 panicked: {call}")), "{text}");
+    assert!(text.contains("can't be called in a simulation") && text.contains(instead), "{text}");
+}
+
+#[test]
+fn sockets() {
+    refused("what opens a socket", "use channels instead", || drop(net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))));
+    refused("what opens a socket", "use channels instead", || drop(net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))));
+    refused("what opens a socket", "use channels instead", || drop(net::UnixStream::pair()));
+    let listener = net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    refused("what waits for a socket", "use channels instead", move || drop(listener.accept()));
+    refused("what looks a host's name up", "write the address instead", || drop(net::lookup_host(("localhost", 1))));
+}
+
+#[test]
+fn blocking_sections() {
+    refused("`throng::blocking`", "call what it calls instead", || throng::blocking(|| ()));
+    // A short look at a file is a call like any other.
+    sim::run(0, || throng::fs::read_to_string("/proc/self/status").unwrap());
+}
+
+#[test]
+fn other_runtimes() {
+    let runtime = Arc::new(Runtime::builder().workers(1).build().unwrap());
+    let [a, b, c] = [(); 3].map(|()| Arc::clone(&runtime));
+    refused("`Runtime::run`", "call `throng::run`", move || a.run(|| ()));
+    refused("`Runtime::spawn`", "call `throng::spawn` instead", move || drop(b.spawn(|| ())));
+    refused("`Runtime::spawn`", "call `throng::spawn` instead", move || drop(task::Builder::new().spawn_on(&c, || ())));
+    assert_eq!(sim::run(0, || throng::run(|| 5)), 5);
+}
+
+#[test]
+fn other_kernel_threads() {
+    // It wakes the task while another one keeps the simulation going.
+    let (s, r) = unbounded();
+    let (say, said) = mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        said.recv().unwrap();
+        s.send(()).unwrap();
+    });
+    let failure = failure(move || {
+        let waits = spawn(move || r.recv());
+        task::yield_now();
+        say.send(()).unwrap();
+        while !waits.is_finished() {
+            task::yield_now();
+        }
+    });
+    thread.join().unwrap();
+    assert!(matches!(failure.cause(), Cause::Outside | Cause::Steps), "{failure}");
+    if failure.cause() == Cause::Outside {
+        let text = failure.to_string();
+        assert!(text.starts_with("task 1, spawned at tests/sim_refused.rs:"), "{text}");
+        assert!(text.contains("was woken by another kernel thread"), "{text}");
+    }
+}
+
+#[test]
+fn simulations_in_tasks() {
+    let text = |f: fn()| {
+        let payload = catch_unwind(f).unwrap_err();
+        payload.downcast_ref::<String>().cloned().or_else(|| payload.downcast_ref::<&str>().map(|s| s.to_string()))
+    };
+    for begins in [(|| throng::run(|| sim::run(0, || ()))) as fn(), || sim::run(0, || sim::run(0, || ()))] {
+        let text = text(begins).unwrap();
+        assert!(text.contains("a simulation was begun by a task"), "{text}");
+    }
+    // The thread is as good as before.
+    assert_eq!(sim::run(0, || spawn(|| 6).join().unwrap()), 6);
+    assert_eq!(spawn(|| 7).join().unwrap(), 7);
+}
+
+#[test]
+fn waits_of_a_task_that_unwinds() {
+    // On a thread of its own, which is left as one that panics.
+    let thread = std::thread::spawn(|| {
+        struct Waits<'a>(&'a Mutex<()>);
+        impl Drop for Waits<'_> {
+            fn drop(&mut self) {
+                drop(self.0.lock());
+            }
+        }
+        failure(|| {
+            let mutex = Mutex::new(());
+            throng::scope(|s| {
+                s.spawn(|| {
+                    let _held = mutex.lock();
+                    task::park();
+                });
+                task::yield_now();
+                while !mutex.is_locked() {
+                    task::yield_now();
+                }
+                let unwinds = s.spawn(|| {
+                    let _waits = Waits(&mutex);
+                    task::park();
+                });
+                task::yield_now();
+                unwinds.cancel();
+                drop(unwinds.join());
+            });
+        })
+        .to_string()
+    });
+    let text = thread.join().unwrap();
+    assert!(text.contains("has to wait to lock a mutex while it unwinds"), "{text}");
+}
+
+#[test]
+fn tasks_that_do_not_end_when_they_are_cancelled() {
+    let failure = failure(|| {
+        spawn(|| cancel::shield(task::park));
+        task::yield_now();
+        task::yield_now();
+        task::yield_now();
+        task::yield_now();
+    });
+    assert!(failure.to_string().starts_with("deadlock, of tasks that were cancelled: 1 task waits"), "{failure}");
+    let failure = Check::new().steps(500).run(0, || {
+        spawn(|| {
+            loop {
+                drop(catch_unwind(AssertUnwindSafe(task::park)));
+            }
+        });
+        task::yield_now();
+        task::yield_now();
+        task::yield_now();
+        task::yield_now();
+    });
+    let failure = failure.unwrap_err();
+    assert!(failure.to_string().starts_with("tasks that were cancelled went on and on"), "{failure}");
+}
