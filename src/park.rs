@@ -1,8 +1,9 @@
 //! The one way to wait.
 //!
 //! Every wait of the crate, whatever for, is a call of [`park`]: by a task, which leaves its stack to the next one; by
-//! a plain kernel thread, which sleeps in the kernel. (A future waits by arming a [`FutureParker`] of its own; see
-//! `join.rs`.) The caller says why it waits, until when, and publishes its waiter; everything else is here.
+//! a plain kernel thread, which sleeps in the kernel. (A future waits by arming a
+//! [`FutureParker`](crate::wait::FutureParker) of its own; see `join.rs`.) The caller says why it waits, until when, and
+//! publishes its waiter; everything else is here.
 
 use crate::blocking;
 use crate::census::Waiting;
@@ -41,11 +42,10 @@ pub(crate) enum Reason {
     Future,
     Read,
     Write,
-    Resolve,
 }
 
 impl Reason {
-    const ALL: [Reason; Reason::Resolve as usize] = [
+    const ALL: [Reason; Reason::Write as usize] = [
         Reason::Park,
         Reason::Run,
         Reason::Sleep,
@@ -65,7 +65,6 @@ impl Reason {
         Reason::Future,
         Reason::Read,
         Reason::Write,
-        Reason::Resolve,
     ];
 
     /// What a task's `reason` stands for; `None` if it doesn't wait.
@@ -95,7 +94,6 @@ impl Reason {
             Reason::Future => "be woken by a future",
             Reason::Read => "read from a socket",
             Reason::Write => "write to a socket",
-            Reason::Resolve => "have a host name resolved",
         }
     }
 }

@@ -11,6 +11,7 @@ const FLOORS: &[(&str, &str)] = &[
     ("primitive", "0"),
     ("chaos", "0a"),
     ("lock", "0b"),
+    ("procfs", "0b"),
     ("rng", "0b"),
     ("asymmetric", "0b"),
     ("arch", "1"),

@@ -3,7 +3,9 @@
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::thread;
+use throng::cancel::Cancelled;
 use throng::net::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket, lookup_host};
+use throng::task::Builder;
 
 fn all(addr: impl ToSocketAddrs) -> Vec<SocketAddr> {
     addr.to_socket_addrs().unwrap().collect()
@@ -57,18 +59,36 @@ fn a_name_that_is_none_fails() {
     assert_eq!(kind("localhost:65536"), ErrorKind::InvalidInput);
 }
 
-/// More questions than there are helpers, several times over.
 #[test]
 fn many_ask_at_once() {
-    let askers: Vec<_> = (0..40_u16)
-        .map(|i| {
-            thread::spawn(move || {
-                for round in 0..5 {
-                    let port = 1 + i * 5 + round;
-                    assert!(lookup_host(("localhost", port)).unwrap().all(|addr| addr.port() == port));
-                }
-            })
-        })
-        .collect();
-    askers.into_iter().for_each(|asker| asker.join().unwrap());
+    let ask = |from: u16| {
+        for port in from..from + 5 {
+            assert!(lookup_host(("localhost", port)).unwrap().all(|addr| addr.port() == port));
+        }
+    };
+    let threads: Vec<_> = (0..10).map(|i| thread::spawn(move || ask(1 + i * 5))).collect();
+    let tasks: Vec<_> = (10..40).map(|i| throng::spawn(move || ask(1 + i * 5))).collect();
+    threads.into_iter().for_each(|asker| asker.join().unwrap());
+    tasks.into_iter().for_each(|asker| asker.join().unwrap());
+}
+
+#[test]
+fn a_small_stack_is_enough_to_ask() {
+    let asker = Builder::new().stack_size(64 << 10).spawn(|| lookup_host(("localhost", 7)).unwrap().count());
+    assert!(asker.unwrap().join().unwrap() > 0);
+}
+
+#[test]
+fn a_cancelled_asker_leaves() {
+    for _ in 0..100 {
+        let asker = throng::spawn(|| while lookup_host(("localhost", 7)).is_ok() {});
+        asker.cancel();
+        assert!(asker.join().unwrap_err().is::<Cancelled>());
+    }
+}
+
+#[test]
+fn in_a_blocking_section_the_asker_blocks() {
+    let asker = throng::spawn(|| throng::blocking(|| lookup_host(("localhost", 7)).unwrap().count()));
+    assert!(asker.join().unwrap() > 0);
 }

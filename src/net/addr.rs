@@ -25,7 +25,7 @@ pub trait ToSocketAddrs: Resolve {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`](io::ErrorKind::InvalidInput) for a string that has no port; whatever the system's
-    /// resolver says of a name; that no helper thread can be had.
+    /// resolver says of a name; that there is no room for the task that asks it.
     fn to_socket_addrs(&self) -> io::Result<vec::IntoIter<SocketAddr>> {
         Ok(match self.targets()? {
             Targets::One(addr) => vec![addr],
@@ -40,8 +40,8 @@ impl<T: Resolve + ?Sized> ToSocketAddrs for T {}
 
 /// Looks up the addresses of a host, such as `"localhost:80"` or `("localhost", 80)`.
 ///
-/// The caller is parked meanwhile: the system's resolver blocks, so it is called on one of a few helper threads, which
-/// go away when they are no longer needed. A cancelled caller leaves at once, and the look-up ends by itself.
+/// A task is parked meanwhile: the system's resolver blocks, so another task, of the same runtime, asks it in a
+/// [blocking section](crate::blocking()). A cancelled caller leaves at once, and the look-up ends by itself.
 ///
 /// # Errors
 /// As for [`ToSocketAddrs::to_socket_addrs`].

@@ -27,7 +27,7 @@
 //!   descriptor blocking again. The mode belongs to the open socket, not to the descriptor: don't convert one of two
 //!   clones.
 //! * Time-outs are kept here and not in the kernel. A conversion from and into `std`'s types takes them along.
-//! * [`ToSocketAddrs`] can't be implemented elsewhere; host names are looked up on helper threads.
+//! * [`ToSocketAddrs`] can't be implemented elsewhere; host names are looked up in a blocking section of a task of its own.
 //! * A call that a signal interrupts goes on; `ErrorKind::Interrupted` isn't returned.
 
 mod addr;

@@ -199,9 +199,15 @@ impl Scheduler {
         }
     }
 
-    /// Whether the caller is one of this scheduler's tasks.
+    /// Whether the caller is one of this scheduler's tasks, and not in a blocking section.
     pub(crate) fn is_local(&self) -> bool {
         self.local().is_some()
+    }
+
+    /// Whether the caller is one of this scheduler's tasks.
+    pub(crate) fn is_host_of_caller(&self) -> bool {
+        // SAFETY: the task that calls is alive.
+        current::task().is_some_and(|task| unsafe { task.as_ref() }.is_hosted_by(self.as_host()))
     }
 
     /// Makes sure of room for a task's stack. Every admitted task is launched.
@@ -235,12 +241,7 @@ impl Scheduler {
     /// Work has been made visible: gets a worker up for it, if that is called for.
     #[inline]
     fn notify(&self) {
-        self.get_up(self.idle.choose());
-    }
-
-    #[inline]
-    fn get_up(&self, choice: Choice) {
-        match choice {
+        match self.idle.choose() {
             Choice::Nothing => {}
             Choice::Wake(index) => self.wake(index),
             Choice::Relieve => self.monitor.call(),

@@ -40,6 +40,7 @@
 
 use super::crew::{Orders, Seat};
 use super::duty::ON;
+use super::idle::Choice;
 use super::worker::Worker;
 use crate::chaos;
 use crate::control::{Header, blocks, clock};
@@ -257,9 +258,9 @@ impl Worker {
         let mut woken = self.woken.take();
         let in_sight = self.has_to_stay_up();
         if !in_sight {
-            if !scheduler.set_aside.is_empty() {
-                // This is the last one, which doesn't take that.
-                scheduler.get_up(scheduler.idle.choose_another(self.index()));
+            if self.has_last_seat && !scheduler.set_aside.is_empty() {
+                // That isn't for this one, which perhaps was got up for it.
+                self.call_another();
             }
             let nap = self.nap();
             let deadline = self.deadline(nap).into_iter().chain(self.trim()).min();
@@ -284,6 +285,13 @@ impl Worker {
         }
         self.fire(woken);
         searching
+    }
+
+    #[cold]
+    fn call_another(&self) {
+        if let Choice::Wake(index) = self.scheduler.idle.choose_other(self.index()) {
+            self.scheduler.wake(index);
+        }
     }
 
     /// Whether this sleep is to be a nap, and for how long; counts it by its kind.
