@@ -40,9 +40,6 @@
 //! * **Work published while the last one that is up goes away**, into an announced blocking section. It counts itself as
 //!   away, fences, and then looks at its own queue; the publisher fences between its work and the counts. As above, one sees
 //!   the other; and if nobody sleeps or searches the monitor is called, which finds a replacement.
-//! * **Work trusted to one that doesn't take it.** The worker on the last seat leaves alone what was set aside (see
-//!   `crew.rs`), but a publisher can't tell it from the others: it may have been chosen for such work, or have been the one
-//!   that searched. It sees that in its last look, and then chooses another.
 //! * **All sleep, the monitor too, and one gets up.** The monitor says that it goes to sleep, fences, and looks whether all
 //!   workers sleep. Who gets up changes the counts first, and looks for the monitor then.
 //!

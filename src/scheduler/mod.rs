@@ -240,12 +240,7 @@ impl Scheduler {
     /// Work has been made visible: gets a worker up for it, if that is called for.
     #[inline]
     fn notify(&self) {
-        self.get_up(self.idle.choose());
-    }
-
-    #[inline]
-    fn get_up(&self, choice: Choice) {
-        match choice {
+        match self.idle.choose() {
             Choice::Nothing => {}
             Choice::Wake(index) => self.wake(index),
             Choice::Relieve => self.monitor.call(),

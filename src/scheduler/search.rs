@@ -40,6 +40,7 @@
 
 use super::crew::{Orders, Seat};
 use super::duty::ON;
+use super::idle::Choice;
 use super::worker::Worker;
 use crate::chaos;
 use crate::control::{Header, blocks, clock};
@@ -288,7 +289,9 @@ impl Worker {
 
     #[cold]
     fn call_another(&self) {
-        self.scheduler.get_up(self.scheduler.idle.choose_other(self.index()));
+        if let Choice::Wake(index) = self.scheduler.idle.choose_other(self.index()) {
+            self.scheduler.wake(index);
+        }
     }
 
     /// Whether this sleep is to be a nap, and for how long; counts it by its kind.

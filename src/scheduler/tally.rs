@@ -1,10 +1,13 @@
 //! How many tasks are left: each seat counts for itself, and whoever asks adds up.
 //!
-//! # The race, and why it can't happen
+//! # The races, and why they can't happen
 //! **A task is missed that is spawned while they are added up**, by one that ends meanwhile. All the ended are added up
 //! before any of the spawned. Who sees that a task has ended sees what it spawned before, wherever that was counted: so a
 //! task that is counted as ended is counted as spawned, and its children are too. The sum is never less than there were
 //! when it was begun, unless they have ended.
+//!
+//! **Two workers end the last two tasks, and neither sees that it was the last.** Each counts its own, fences and adds up.
+//! Of two such fences one comes first, and who comes second sees what was counted before it.
 
 use crate::primitive::{AtomicU64, Ordering, fence};
 
@@ -38,7 +41,7 @@ impl Tally {
 
     /// How many have not ended.
     pub(super) fn left<'a>(tallies: impl Iterator<Item = &'a Tally> + Clone) -> u64 {
-        // SeqCst: of two workers that have just ended the last two tasks, and come here, one sees both ended.
+        // SeqCst: pairs with itself; see the head of this file.
         fence(Ordering::SeqCst);
         // Acquire (both): pair with the Releases of those who count.
         let ended: u64 = tallies.clone().map(|tally| tally.ended.load(Ordering::Acquire)).sum();
@@ -98,6 +101,24 @@ mod models {
             }
             parent.join().unwrap();
             child.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn one_of_the_last_two_sees_that_none_is_left() {
+        loom::model(|| {
+            let tallies = Arc::new([Tally::new(), Tally::new()]);
+            (0..2).for_each(|_| tallies[0].count_spawned_by_any());
+            let other = thread::spawn({
+                let tallies = Arc::clone(&tallies);
+                move || {
+                    tallies[1].count_ended();
+                    Tally::left(tallies.iter())
+                }
+            });
+            tallies[0].count_ended();
+            let left = Tally::left(tallies.iter());
+            assert!(left == 0 || other.join().unwrap() == 0, "both go to sleep, and nobody ends the others");
         });
     }
 }

@@ -115,6 +115,7 @@ pub(super) fn main(scheduler: Arc<Scheduler>, index: usize) {
         context: Context {
             host,
             serves: Cell::new(host),
+            is_simulated: false,
             task: Running::nothing(),
             blocks: Blocks::new(),
             rng: Rng::new(scheduler.seed.wrapping_add(index as u64)),
