@@ -88,6 +88,7 @@
 //!   thread to which it has lent something goes on; so what it has must not end.
 
 mod check;
+mod core;
 mod failure;
 mod log;
 mod simulator;

@@ -20,10 +20,10 @@
 //! * All but `outside` is used by the simulating thread alone, which is the one whose context this is.
 //! * No borrow of `core` is held across a switch, nor while code of the user's runs.
 
+use super::core::Core;
 use super::failure::{Cause, Failed};
 use super::log::{End, Log, Name};
 use super::strategy::Plan;
-use super::timers::Timers;
 use crate::control::blocks::Blocks;
 use crate::control::{Context, Header, Leave, Running, Schedule, Section, TimerEntry};
 use crate::current;
@@ -31,10 +31,8 @@ use crate::fiber::Fiber;
 use crate::join::{JoinHandle, Observer, new_task};
 use crate::park::Reason;
 use crate::primitive::{Ordering, StaticAtomicBool};
-use crate::report::Report;
 use crate::rng::Rng;
 use crate::stack::{self, Class, Stack};
-use crate::wait::Waiter;
 use parking_lot::Mutex;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -42,7 +40,7 @@ use std::io;
 use std::panic::Location;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// What an execution is run with.
 pub(super) struct Settings {
@@ -60,15 +58,6 @@ struct Outsider(NonNull<Header>);
 // SAFETY: it belongs to whoever takes it out.
 unsafe impl Send for Outsider {}
 
-/// What a task is known by.
-struct Entry {
-    /// `None` once it has ended.
-    task: Option<NonNull<Header>>,
-    name: Name,
-    /// When its present wait began.
-    since: Duration,
-}
-
 /// How the task that was switched to has left its stack.
 enum Left {
     /// It has armed a wait.
@@ -78,26 +67,6 @@ enum Left {
     Finished(NonNull<Fiber>),
     /// It is never to be resumed.
     Stuck,
-}
-
-struct Core {
-    entries: Vec<Entry>,
-    /// How many have not ended.
-    unfinished: usize,
-    /// The numbers of those that can run, in order: so it doesn't matter who was woken first, which may depend on
-    /// addresses.
-    ready: Vec<u32>,
-    timers: Timers,
-    plan: Plan,
-    log: Log,
-    /// How many steps there may be.
-    limit: u64,
-    failed: Option<Failed>,
-    is_stopping: bool,
-    /// How many steps were taken before that.
-    stopped_at: usize,
-    /// Reused.
-    candidates: Vec<u32>,
 }
 
 /// Panics that nobody will see.
@@ -149,19 +118,7 @@ impl Simulator {
             home: Fiber::of_thread(),
             class,
             switches,
-            core: RefCell::new(Core {
-                entries: Vec::new(),
-                unfinished: 0,
-                ready: Vec::new(),
-                timers: Timers::new(Instant::now()),
-                plan,
-                log: Log::default(),
-                limit: steps,
-                failed: None,
-                is_stopping: false,
-                stopped_at: 0,
-                candidates: Vec::new(),
-            }),
+            core: RefCell::new(Core::new(plan, steps)),
             left: Cell::new(None),
             chosen: Cell::new(None),
             unseen: Arc::default(),
@@ -224,10 +181,7 @@ impl Simulator {
         // SAFETY: it was just made.
         unsafe { task.as_ref() }.place.set(number);
         let mut core = self.core.borrow_mut();
-        core.entries.push(Entry { task: Some(task), name, since: Duration::ZERO });
-        core.unfinished += 1;
-        core.plan.spawned(number);
-        core.make_ready(number);
+        core.spawned(task, name);
         drop(core);
         self.step_if_possible();
     }
@@ -395,9 +349,7 @@ impl Simulator {
         let mut core = self.core.borrow_mut();
         // SAFETY: it is alive until the release.
         let number = unsafe { task.as_ref() }.place.get();
-        core.entries[number as usize].task = None;
-        core.unfinished -= 1;
-        core.log.end(End::Finished);
+        core.finished(number);
         drop(core);
         // SAFETY: the caller's.
         unsafe { Header::release(task) };
@@ -426,98 +378,6 @@ pub(super) struct Concluded {
     pub(super) strategy: super::Strategy,
 }
 
-impl Core {
-    fn make_ready(&mut self, number: u32) {
-        match self.ready.binary_search(&number) {
-            Ok(_) => debug_assert!(false, "it is ready already"),
-            Err(place) => self.ready.insert(place, number),
-        }
-    }
-
-    /// Chooses one that can run: a task that is ready, or one whose time is up. `None` if there is none.
-    fn choose(&mut self) -> Option<NonNull<Header>> {
-        let Core { entries, ready, timers, plan, log, candidates, .. } = self;
-        candidates.clear();
-        candidates.extend_from_slice(ready);
-        for entry in timers.due() {
-            // SAFETY: an armed timer's task waits, or has been claimed, or runs: it is alive, and the entry in its frame.
-            let (header, epoch) = unsafe { (entry.as_ref().task.as_ref(), entry.as_ref().epoch) };
-            if header.state.is_claimable(epoch)
-                && let Err(place) = candidates.binary_search(&header.place.get())
-            {
-                candidates.insert(place, header.place.get());
-            }
-        }
-        if candidates.is_empty() {
-            return None;
-        }
-        let number = candidates[plan.choose(log.len() as u64, candidates)];
-        match ready.binary_search(&number) {
-            Ok(place) => drop(ready.remove(place)),
-            Err(_) => {
-                let late = |entry: &NonNull<TimerEntry>| {
-                    // SAFETY: as above.
-                    unsafe { entry.as_ref().task.as_ref() }.place.get() == number
-                };
-                let entry = timers.due().find(late).expect("it was due");
-                // SAFETY: as above.
-                let claimed = unsafe {
-                    Waiter::task(entry.as_ref().task, entry.as_ref().epoch).claim(crate::control::Outcome::TimedOut)
-                };
-                // It was parked, and is run at once: there is nothing to fire.
-                std::mem::forget(claimed.expect("it was claimable"));
-            }
-        }
-        log.begin(number);
-        entries[number as usize].task
-    }
-
-    /// Whether the root has ended, or something has failed.
-    fn is_over(&self) -> bool {
-        self.failed.is_some() || self.entries.first().is_some_and(|root| root.task.is_none())
-    }
-
-    fn fail(&mut self, cause: Cause, text: impl Into<String>) {
-        if self.failed.is_some() {
-            return;
-        }
-        let mut report = Report::new();
-        let now = self.timers.elapsed();
-        for Entry { task, name, since } in &self.entries {
-            // SAFETY: an entry's task is unfinished.
-            if let Some(header) = task.as_ref().map(|task| unsafe { task.as_ref() })
-                && header.state.is_parked()
-            {
-                report.add(name.number.into(), header, now - *since);
-            }
-        }
-        let text = text.into();
-        let text = match cause {
-            Cause::Deadlock => {
-                format!("{text}: {}, and nothing is left that could wake one{report}", report.total())
-            }
-            _ => format!("{text}; {}{report}", report.total()),
-        };
-        self.failed = Some(Failed { cause, text });
-    }
-
-    /// Cancels all tasks.
-    fn stop(&mut self) {
-        self.is_stopping = true;
-        self.stopped_at = self.log.len();
-        self.limit = (self.log.len() as u64).saturating_add(STOPPING_STEPS.max(self.limit));
-        for index in 0..self.entries.len() {
-            let Some(task) = self.entries[index].task else { continue };
-            // SAFETY: an entry's task is unfinished.
-            let header = unsafe { task.as_ref() };
-            // One that has not begun is dropped instead, when its turn comes.
-            if header.fiber.get().is_some() && header.cancel() {
-                self.make_ready(index as u32);
-            }
-        }
-    }
-}
-
 /// A stack of those that were reserved.
 fn take_stack(class: Class) -> Stack {
     let mut one = Vec::with_capacity(1);
@@ -530,9 +390,6 @@ fn give_stack(stack: Stack) {
     stack::give(class, &mut vec![stack], 0);
     stack::release(class, 1);
 }
-
-/// What cancelled tasks may take at least.
-const STOPPING_STEPS: u64 = 10_000;
 
 /// The first function on every stack.
 extern "C" fn base(me: NonNull<Fiber>) -> ! {
@@ -558,8 +415,9 @@ extern "C" fn base(me: NonNull<Fiber>) -> ! {
 unsafe impl Schedule for Simulator {
     fn make_runnable(&self, task: NonNull<Header>) {
         if !self.is_here() {
-            self.outside.lock().push(Outsider(task));
-            // Release: pairs with the Acquire of `take_outsiders`.
+            let mut outside = self.outside.lock();
+            outside.push(Outsider(task));
+            // Release: pairs with the Acquire of `take_outsiders`. Under the lock, since the simulator may be gone after it.
             return self.has_outside.store(true, Ordering::Release);
         }
         // SAFETY: it was claimed, so it is alive.
