@@ -57,7 +57,7 @@
 //! * Nothing that happens between two steps. A task that reads and writes an atomic of its own without calling anything
 //!   here does so in one go: put a [`yield_now`](crate::task::yield_now) between.
 //! * Nothing of weak memory: there is one kernel thread, so every task sees what the others wrote before it. That is what
-//!   [loom](https://docs.rs/loom) is for.
+//!   [loom](https://github.com/tokio-rs/loom) is for.
 //! * No deadlock that a timer, or a task that goes round and round, keeps company; but for the bound on the steps.
 //! * It proves nothing: it tries the schedules of some seeds.
 //!
