@@ -231,6 +231,8 @@ pub mod time;
 #[allow(unsafe_code)]
 mod timer;
 #[allow(unsafe_code)]
+mod tls;
+#[allow(unsafe_code)]
 mod wait;
 
 pub use crate::blocking::blocking;

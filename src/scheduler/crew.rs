@@ -21,9 +21,13 @@
 //!  called in
 //! ```
 //!
+//! A spare thread that has tasks in its inbox (see `home.rs`), which nobody else may run, runs them one by one: it is off duty
+//! meanwhile, as one that is stuck, and spare again when the task leaves its stack.
+//!
 //! ON and AWAY are *on duty*. As many as are wanted are kept there: a seat that is relieved of its duty (it becomes
 //! STUCK) is replaced by a spare one, whose thread is parked or has yet to be started. Where there are too many, since
-//! the stuck came back, some become spare. A spare thread ends after [`SPARE_FOR`] without work; its seat stays.
+//! the stuck came back, some become spare. A spare thread ends after [`SPARE_FOR`] without work, unless it is some task's home; its
+//! seat stays.
 //!
 //! Duties change under the lock of the roster, but for ON and AWAY, which a worker and the monitor exchange by
 //! compare-and-swap, so that an announced section costs no lock.
@@ -59,7 +63,9 @@
 //! prevents that.) Where there are fewer than [`SPARES_FOR_A_LAST_ONE`] spare seats none is special: it would be missed
 //! more than it helps.
 
+use super::home::Home;
 use super::idle::Idle;
+use super::migration::Tally;
 use super::sleep::Sleep;
 use super::slot::NextSlot;
 use super::thread_state;
@@ -106,6 +112,8 @@ pub(super) struct Seat {
     /// How many tasks were spawned and ended here. Written by the worker alone.
     pub(super) spawned: AtomicU64,
     pub(super) ended: AtomicU64,
+    pub(super) home: Home,
+    pub(super) tally: Tally,
     /// The kernel's name of the thread; 0 while there is none.
     pub(super) thread: AtomicI32,
     /// The queue's own end, while no thread has it.
@@ -124,6 +132,8 @@ impl Seat {
             sleep: Sleep::new(),
             spawned: AtomicU64::new(0),
             ended: AtomicU64::new(0),
+            home: Home::new(),
+            tally: Tally::new(),
             thread: AtomicI32::new(0),
             queue: Mutex::new(Some(queue)),
         }))
@@ -188,6 +198,8 @@ pub(super) struct Roster {
 #[derive(PartialEq, Eq)]
 pub(super) enum Orders {
     Work,
+    /// To run a task of its inbox, off duty.
+    Visit,
     End,
 }
 
@@ -499,14 +511,24 @@ impl Worker {
     fn wait_as_spare(&self) -> Orders {
         let scheduler = &*self.scheduler;
         let seat = self.seat();
-        let until = Instant::now() + SPARE_FOR;
+        // Once it has waited for that it waits for the last of its tasks.
+        let mut until = Some(Instant::now() + SPARE_FOR);
         loop {
             let is_over = scheduler.is_over();
             let mut roster = scheduler.crew.roster.lock();
             if seat.duty() == ON {
+                seat.home.stay();
                 return Orders::Work;
             }
-            if is_over || Instant::now() >= until {
+            if seat.home.is_filled() {
+                roster.spares.retain(|&spare| spare != self.index());
+                // As one whose task came back, but another one than it was.
+                seat.duty.store(STUCK, Ordering::Release);
+                seat.home.stay();
+                return Orders::Visit;
+            }
+            until = until.filter(|&until| Instant::now() < until);
+            if is_over || until.is_none() && seat.home.is_deserted() {
                 roster.spares.retain(|&spare| spare != self.index());
                 drop(roster);
                 if is_over {
@@ -516,7 +538,7 @@ impl Worker {
                 return Orders::End;
             }
             drop(roster);
-            self.member.rest(|| seat.sleep.park(Some(until)));
+            self.member.rest(|| seat.sleep.park(until));
         }
     }
 }

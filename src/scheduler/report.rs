@@ -32,10 +32,12 @@ impl Kind {
     fn of(header: &Header) -> Kind {
         // Relaxed: it is parked.
         let reason = Reason::from_byte(header.reason.load(Ordering::Relaxed));
+        let reason = reason.map_or("go on", Reason::words);
+        let reason = if header.is_held() { "go on on its own kernel thread, which another task keeps" } else { reason };
         Kind {
             spawned_at: header.spawned_at(),
             name: header.name().map(str::to_owned),
-            reason: reason.map_or("go on", Reason::words),
+            reason,
         }
     }
 }
@@ -57,7 +59,7 @@ impl Scheduler {
         self.registry.for_each(|task| {
             // SAFETY: a registered task is alive.
             let header = unsafe { task.as_ref() };
-            if header.state.is_parked() {
+            if header.state.is_parked() || header.is_held() {
                 total += 1;
                 let empty = Group { first: u64::MAX, count: 0, longest: Duration::ZERO, shortest: Duration::MAX };
                 let waited = clock::elapsed(header.since.load(Ordering::Relaxed));

@@ -120,8 +120,12 @@ impl Worker {
     fn find_task(&self) -> Option<NonNull<Header>> {
         let mut searching = false;
         loop {
-            if self.should_report() && self.report(&mut searching) == Orders::End {
-                return None;
+            if self.should_report() {
+                match self.report(&mut searching) {
+                    Orders::Work => {}
+                    Orders::Visit => return self.seat().home.take(),
+                    Orders::End => return None,
+                }
             }
             if let Some(task) = self.look_everywhere(&mut searching) {
                 self.nap.length.set(NAP);
@@ -255,6 +259,7 @@ impl Worker {
         let mut woken = self.woken.take();
         let in_sight = self.has_to_stay_up();
         if !in_sight {
+            self.look_for_libraries();
             let nap = self.nap();
             let deadline = self.deadline(nap).into_iter().chain(self.trim()).min();
             self.note_run();
@@ -337,6 +342,7 @@ impl Worker {
         let scheduler = &*self.scheduler;
         !scheduler.injector.is_empty()
             || self.seat().has_work()
+            || self.seat().home.is_filled()
             || self.seat().duty() != ON
             || !scheduler.set_aside.is_empty() && !self.is_last_one()
             || scheduler.crew.len() > scheduler.idle.on_duty() && scheduler.crew.has_work_left()
