@@ -11,6 +11,7 @@ use crate::control::{Context, Header, Participant, ThreadParker};
 use crate::rng;
 use std::cell::Cell;
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::ptr::{self, NonNull};
 
 struct Slot {
@@ -28,6 +29,15 @@ thread_local! {
 #[inline(never)]
 pub(crate) fn context() -> *const Context {
     SLOT.with(|slot| slot.context.get())
+}
+
+/// Where this kernel thread's slot is, for who looks at its storage from outside.
+#[inline(never)]
+pub(crate) fn slot() -> Range<usize> {
+    SLOT.with(|slot| {
+        let start = std::ptr::from_ref(slot).addr();
+        start..start + size_of::<Slot>()
+    })
 }
 
 /// A number of this kernel thread's generator.
