@@ -132,19 +132,42 @@ impl Watch {
     /// The thread is alive.
     #[inline]
     pub(crate) unsafe fn view(&mut self) -> View {
+        // No branch for each word.
+        let mut difference = 0;
+        let mut seen = &self.seen[..];
+        for range in &self.compared {
+            let (here, rest) = seen.split_at((range.end - range.start) / WORD);
+            for (index, before) in here.iter().enumerate() {
+                // SAFETY: the storage is there as long as the thread is.
+                difference |= before ^ unsafe { arch::peek(range.start + index * WORD) };
+            }
+            seen = rest;
+        }
+        if difference != 0 {
+            // SAFETY: as above.
+            unsafe { self.look_closely() };
+        }
+        View { storage: self.places.storage.clone(), slot: self.slot.clone(), more: self.more.clone() }
+    }
+
+    /// A word of the storage has changed.
+    ///
+    /// # Safety
+    /// As for `view`.
+    #[inline(never)]
+    unsafe fn look_closely(&mut self) {
         let mut changed = false;
         for (index, at) in words(&self.compared).enumerate() {
-            // SAFETY: the storage is there as long as the thread is.
+            // SAFETY: the caller's.
             let word = unsafe { arch::peek(at) };
-            if word != self.seen[index] {
-                changed |= note(&self.places, &mut self.leads, index, self.seen[index], self.baseline[index], word);
-                self.seen[index] = word;
+            let before = std::mem::replace(&mut self.seen[index], word);
+            if word != before {
+                changed |= note(&self.places, &mut self.leads, index, self.baseline[index], word);
             }
         }
         if changed {
             self.sum_up();
         }
-        View { storage: self.places.storage.clone(), slot: self.slot.clone(), more: self.more.clone() }
     }
 
     #[cold]
@@ -165,9 +188,8 @@ fn words(ranges: &[Range<usize>]) -> impl Iterator<Item = usize> {
 
 /// A word of the storage has changed. Whether that matters.
 #[cold]
-fn note(places: &Places, leads: &mut Vec<usize>, index: usize, before: usize, baseline: usize, now: usize) -> bool {
+fn note(places: &Places, leads: &mut Vec<usize>, index: usize, baseline: usize, now: usize) -> bool {
     let was_lead = leads.iter().position(|&lead| lead == index);
-    debug_assert!(was_lead.is_none() || before != baseline);
     let is_lead = now != baseline && places.may_lead_on(now);
     match (was_lead, is_lead) {
         (Some(at), false) => {
