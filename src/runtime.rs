@@ -217,15 +217,8 @@ impl Builder {
         asymmetric::prepare();
         overflow::install();
         let seed = self.seed.unwrap_or_else(crate::rng::shared);
-        let scheduler = Scheduler::start(
-            workers,
-            max_threads,
-            class,
-            self.migration,
-            &self.name,
-            seed,
-            self.on_shortage,
-        )?;
+        let scheduler =
+            Scheduler::start(workers, max_threads, class, self.migration, &self.name, seed, self.on_shortage)?;
         scheduler.set_on_deadlock(self.on_deadlock);
         if self.workers.is_none() {
             scheduler.follow_machine();

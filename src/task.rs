@@ -20,7 +20,7 @@
 //!
 //! # What differs from `std::thread`
 //! * Thread-locals belong to the worker, which a task may change with each wait; see
-//!   [the rule](crate#what-a-task-may-not-assume).
+//!   [the rule](crate#what-a-task-may-not-assume), and [`pin`].
 //! * A task can be [cancelled](JoinHandle::cancel). [`join`](JoinHandle::join) returns an error then, whose payload is a
 //!   [`Cancelled`](crate::cancel::Cancelled).
 //! * [`JoinHandle::task`] is `std`'s `thread`, and yields a [`Task`]; [`TaskId`] is its `ThreadId`. A handle is a future,

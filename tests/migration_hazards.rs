@@ -6,8 +6,8 @@
 #![allow(unsafe_code)]
 
 use std::cell::{Cell, RefCell};
-use std::hint::black_box;
 use std::collections::HashSet;
+use std::hint::black_box;
 use std::mem::ManuallyDrop;
 use std::rc::Rc;
 use std::sync::Mutex;
@@ -102,7 +102,9 @@ fn try_out(mode: Mode, workers: usize, hazard: fn(&Trial, &throng::chan::Receive
                             }
                             task::yield_now();
                             let seen = trial.moved.load(Ordering::Relaxed).min(trial.wrong.load(Ordering::Relaxed));
-                            if seen >= ENOUGH || mode != Mode::Unguarded && trial.rounds.load(Ordering::Relaxed) >= rounds {
+                            if seen >= ENOUGH
+                                || mode != Mode::Unguarded && trial.rounds.load(Ordering::Relaxed) >= rounds
+                            {
                                 trial.over.store(true, Ordering::Relaxed);
                             }
                         }

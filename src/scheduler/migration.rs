@@ -210,7 +210,7 @@ impl Worker {
 
     #[cold]
     fn pop_either(&self) -> Option<NonNull<Header>> {
-        if self.turn.get() % 2 == 0
+        if self.turn.get().is_multiple_of(2)
             && let Some(Runnable(task)) = self.queue.pop()
         {
             return Some(task);

@@ -34,11 +34,7 @@ impl Kind {
         let reason = Reason::from_byte(header.reason.load(Ordering::Relaxed));
         let reason = reason.map_or("go on", Reason::words);
         let reason = if header.is_held() { "go on on its own kernel thread, which another task keeps" } else { reason };
-        Kind {
-            spawned_at: header.spawned_at(),
-            name: header.name().map(str::to_owned),
-            reason,
-        }
+        Kind { spawned_at: header.spawned_at(), name: header.name().map(str::to_owned), reason }
     }
 }
 

@@ -44,8 +44,8 @@ mod places;
 mod scan;
 
 use crate::arch;
-use places::{Places, WORD};
 pub(crate) use places::Version;
+use places::{Places, WORD};
 use scan::Stack;
 use std::ops::Range;
 use std::sync::Arc;
@@ -107,7 +107,8 @@ impl Watch {
         }
         // SAFETY: it is the calling thread's storage.
         let baseline: Box<[usize]> = words(&compared).map(|at| unsafe { arch::peek(at) }).collect();
-        let mut watch = Watch { places, slot, compared, seen: baseline.clone(), baseline, leads: Vec::new(), more: None };
+        let mut watch =
+            Watch { places, slot, compared, seen: baseline.clone(), baseline, leads: Vec::new(), more: None };
         watch.sum_up();
         watch
     }
@@ -261,7 +262,14 @@ mod tests {
         }
         let local = 5;
         let allocated = Box::new(5);
-        for word in [0, 1, usize::MAX, std::ptr::from_ref(&local).addr(), (&raw const *allocated).addr(), class as *const () as usize] {
+        for word in [
+            0,
+            1,
+            usize::MAX,
+            std::ptr::from_ref(&local).addr(),
+            (&raw const *allocated).addr(),
+            class as *const () as usize,
+        ] {
             assert!(!leads_back(&mut watch, &[word]), "{word:#x}");
         }
         let theirs = std::thread::spawn(|| NUMBER.with(|number| std::ptr::from_ref(number).addr())).join().unwrap();
