@@ -238,7 +238,7 @@ fn an_rc_is_cloned_out_of_a_thread_local() {
     /// Never inlined, or the compiler would keep the thread-local's address over the wait.
     #[inline(never)]
     fn ours() -> *const Cell<usize> {
-        SHARED.with(|shared| Rc::as_ptr(shared))
+        SHARED.with(Rc::as_ptr)
     }
     is_caught(|trial, gate| {
         let mut thread = thread::current().id();

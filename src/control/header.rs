@@ -163,6 +163,12 @@ impl Header {
         (self.home.load(Ordering::Relaxed) & !HELD) as usize
     }
 
+    /// Whether that is its home, and it isn't held.
+    #[inline]
+    pub(crate) fn is_at_home(&self, here: usize) -> bool {
+        self.home.load(Ordering::Relaxed) == here as u32
+    }
+
     pub(crate) fn set_home(&self, home: usize) {
         self.home.store(home as u32, Ordering::Relaxed);
     }

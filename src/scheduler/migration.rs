@@ -136,7 +136,7 @@ impl Worker {
         // SAFETY: the caller's: it is alive, and ours.
         let header = unsafe { task.as_ref() };
         // SAFETY: likewise.
-        header.home() == self.index() || header.fiber.get().is_none() || unsafe { self.take_in(task) }
+        header.is_at_home(self.index()) || header.fiber.get().is_none() || unsafe { self.take_in(task) }
     }
 
     /// A task that has its home elsewhere, and has come out of a queue here.
@@ -191,7 +191,7 @@ impl Worker {
     #[inline]
     pub(super) fn enqueue(&self, task: NonNull<Header>) {
         // SAFETY: the caller has it, to be put into a queue.
-        if self.keeps_begun && unsafe { task.as_ref() }.home() == self.index() {
+        if self.keeps_begun && unsafe { task.as_ref() }.is_at_home(self.index()) {
             // The thread is up: it is this one.
             let _ = self.seat().home.put(task);
         } else {

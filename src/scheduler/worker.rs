@@ -333,7 +333,7 @@ impl Worker {
     pub(super) fn ready(&self, task: NonNull<Header>) {
         // SAFETY: it is runnable and in no queue yet, so it is alive.
         let header = unsafe { task.as_ref() };
-        if header.home() != self.index && self.scheduler.is_bound(header) {
+        if !header.is_at_home(self.index) && self.scheduler.is_bound(header) {
             return self.scheduler.send_home(task);
         }
         if self.in_bulk.get() {
