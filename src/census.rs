@@ -46,6 +46,7 @@
 //! thread waits for a lock of `std` or in a `join`, as the main thread of many programs does; and a count is no moment.
 
 use crate::primitive::{Ordering, StaticAtomicBool, StaticAtomicU64, fence};
+use crate::procfs;
 use parking_lot::Mutex;
 use std::fmt;
 use std::fs;
@@ -80,7 +81,7 @@ impl Member {
 
     fn new(helps: bool) -> Member {
         // Without `/proc` no name is known, and none is needed.
-        let thread = current().unwrap_or(0);
+        let thread = procfs::current_thread().unwrap_or(0);
         let entry = Arc::new(Entry { thread, helps, rests: StaticAtomicBool::new(false) });
         MEMBERS.lock().push(Arc::clone(&entry));
         Member(entry)
@@ -148,16 +149,14 @@ impl fmt::Display for Doubt {
         match self {
             Doubt::Unknown(error) => write!(f, "the kernel doesn't say what the process's threads do: {error}"),
             Doubt::Threads { count: 1, example } => {
-                write!(f, "1 kernel thread that is not the runtime's could still wake a task: {example}")
+                write!(f, "1 kernel thread that doesn't rest could still wake a task: {example}")
             }
             Doubt::Threads { count, example } => {
-                write!(
-                    f,
-                    "{count} kernel threads that are not the runtime's could still wake a task; one of them, {example}"
-                )
+                write!(f, "{count} kernel threads that don't rest could still wake a task; one of them, {example}")
             }
             Doubt::Signals { count } => {
-                write!(f, "a signal handler could still wake {count} kernel threads, and these a task")
+                let s = if *count == 1 { "" } else { "s" };
+                write!(f, "a signal handler could still wake {count} kernel thread{s}, which could wake a task")
             }
             Doubt::Moving => f.write_str("something is moving"),
         }
@@ -224,15 +223,10 @@ impl Threads {
     }
 
     fn list() -> Result<Threads, Doubt> {
-        let me = current()?;
+        let me = procfs::current_thread()?;
         let members = MEMBERS.lock().clone();
-        let mut others = Vec::new();
-        for entry in fs::read_dir("/proc/self/task")? {
-            match entry?.file_name().to_str().and_then(|name| name.parse().ok()) {
-                Some(thread) if thread != me => others.push(thread),
-                _ => {}
-            }
-        }
+        let mut others = procfs::threads()?;
+        others.retain(|&thread| thread != me);
         others.sort_unstable();
         Ok(Threads { others, members })
     }
@@ -367,7 +361,7 @@ impl Process {
 }
 
 fn read(thread: u32, what: &str) -> Result<String, Doubt> {
-    fs::read_to_string(format!("/proc/self/task/{thread}/{what}")).map_err(|error| match error.raw_os_error() {
+    procfs::of_thread(thread, what).and_then(io::read_to_string).map_err(|error| match error.raw_os_error() {
         // It has just ended.
         Some(libc::ENOENT) if fs::exists("/proc/self/syscall").unwrap_or(false) => Doubt::Moving,
         Some(libc::ESRCH) => Doubt::Moving,
@@ -382,12 +376,6 @@ fn field(status: &str, name: &str) -> Result<u64, Doubt> {
 
 fn unreadable() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "`/proc/self/status` has an unknown form")
-}
-
-/// What `/proc` calls the calling thread. (Another name than its own, if that is another namespace's.)
-fn current() -> io::Result<u32> {
-    let link = fs::read_link("/proc/thread-self")?;
-    link.file_name().and_then(|name| name.to_str()?.parse().ok()).ok_or_else(unreadable)
 }
 
 #[cfg(all(test, not(loom)))]

@@ -225,7 +225,7 @@ pub(crate) fn unpark(task: &TaskRef) {
 /// [`join`](JoinHandle::join), for code that runs on an async executor.
 ///
 /// Modelled on [`std::thread::JoinHandle`]. A task that was cancelled yields an error whose payload is a
-/// [`Cancelled`](crate::cancel::Cancelled).
+/// [`Cancelled`].
 ///
 /// # Examples
 /// ```
@@ -257,7 +257,7 @@ impl<T> JoinHandle<T> {
     /// [`Runtime::shutdown_timeout`]: crate::runtime::Runtime::shutdown_timeout
     ///
     /// # Errors
-    /// The payload the task panicked with; a [`Cancelled`](crate::cancel::Cancelled) if it was cancelled. To `unwrap` either
+    /// The payload the task panicked with; a [`Cancelled`] if it was cancelled. To `unwrap` either
     /// says no more than `Any { .. }`, and of a cancellation the panic hook has told nothing before: where a task may be
     /// cancelled ask `payload.is::<Cancelled>()` first.
     ///
@@ -351,7 +351,7 @@ impl<T> JoinHandle<T> {
     ///
     /// A task that has not begun begins all the same. One that never waits again never notices, and ends as if nothing had
     /// been asked. If it was unwound,
-    /// [`join`](JoinHandle::join) returns an error whose payload is a [`Cancelled`](crate::cancel::Cancelled).
+    /// [`join`](JoinHandle::join) returns an error whose payload is a [`Cancelled`].
     ///
     /// # Examples
     /// ```

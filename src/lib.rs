@@ -82,7 +82,7 @@
 //!
 //! | module | holds | shaped like |
 //! |---|---|---|
-//! | the root | [`spawn`], [`JoinHandle`], [`scope`], [`run`], [`select!`] | [`std::thread`] |
+//! | the root | [`spawn`], [`JoinHandle`], [`fn@scope`], [`run`], [`select!`] | [`std::thread`] |
 //! | [`task`] | names and stack sizes, [`sleep`](task::sleep), [`yield_now`](task::yield_now), [`park`](task::park), the [`current`](task::current) task | [`std::thread`] |
 //! | [`chan`] | channels, bounded and unbounded, timers that are channels, [`Select`](chan::Select) | `crossbeam-channel` |
 //! | [`sync`] | locks, condition variables, wait groups, semaphores, barriers, lazy values | `parking_lot`, [`std::sync`] |
@@ -112,7 +112,7 @@
 //! of a millisecond, or a few where nothing blocked for long; one that runs on, after 10 ms. When the task comes back
 //! there is a worker too many, and one retires.
 //!
-//! Nothing has to be done for that. But [`blocking`] says beforehand that something blocks, and then it costs no time; the
+//! Nothing has to be done for that. But [`fn@blocking`] says beforehand that something blocks, and then it costs no time; the
 //! files of [`fs`] do so by themselves:
 //!
 //! ```
@@ -143,7 +143,7 @@
 //!
 //! # Panics and cancellation
 //! A panic ends its task and no other. [`JoinHandle::join`] returns the payload, and [`run`] passes it on to the caller. A
-//! [`scope`] panics with a message of its own, as `std`'s does, if a task did that was not joined by hand. Locks are not
+//! [`fn@scope`] panics with a message of its own, as `std`'s does, if a task did that was not joined by hand. Locks are not
 //! poisoned.
 //!
 //! [`JoinHandle::cancel`] asks a task to end: it unwinds from the wait it is in, or from its next one, and runs its
@@ -218,6 +218,7 @@ mod overflow;
 #[allow(unsafe_code)]
 mod park;
 mod primitive;
+mod procfs;
 mod rng;
 #[allow(unsafe_code)]
 pub mod runtime;

@@ -6,7 +6,7 @@
 //!
 //! # States
 //!
-//! A socket has two [`Readiness`]es, one a direction. Each is a *tick*, which counts the events of that direction, and
+//! A socket has two [`Readiness`](readiness::Readiness)es, one a direction. Each is a *tick*, which counts the events of that direction, and
 //! a queue of waiters. A [`Source`] ties the two to a netpoll when the first of its operations would block, and to each
 //! direction only when that direction is first waited for: a socket that is only read costs no event for being
 //! writable. It stays registered, edge-triggered, until it is dropped.

@@ -1,8 +1,9 @@
 //! The one way to wait.
 //!
 //! Every wait of the crate, whatever for, is a call of [`park`]: by a task, which leaves its stack to the next one; by
-//! a plain kernel thread, which sleeps in the kernel. (A future waits by arming a [`FutureParker`] of its own; see
-//! `join.rs`.) The caller says why it waits, until when, and publishes its waiter; everything else is here.
+//! a plain kernel thread, which sleeps in the kernel. (A future waits by arming a
+//! [`FutureParker`](crate::wait::FutureParker) of its own; see `join.rs`.) The caller says why it waits, until when, and
+//! publishes its waiter; everything else is here.
 
 use crate::blocking;
 use crate::census::Waiting;

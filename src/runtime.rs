@@ -1,12 +1,12 @@
 //! Runtimes: the global one, and one's own.
 //!
 //! # When the system has no more
-//! Whoever asks is told, by an error that says which limit to raise; nobody else notices, and once there is room again
-//! the same call succeeds.
+//! Whoever asks is told, by an error; nobody else notices, and once there is room again the same call succeeds. The errors
+//! of runtimes and tasks say which limit to raise, those of sockets are the system's own.
 //!
 //! | what has run out | who is told |
 //! |---|---|
-//! | threads (`ulimit -u`) | [`Builder::build`]; the first use of the global runtime; the look-up of a host's name |
+//! | threads (`ulimit -u`) | [`Builder::build`]; the first use of the global runtime |
 //! | file descriptors (`ulimit -n`) | likewise; whatever opens a socket; `accept`, which leaves the connection in its queue |
 //! | address space (`ulimit -v`), mappings (`vm.max_map_count`) | [`Builder::build`]; [`task::Builder::spawn`] |
 //!
@@ -107,7 +107,7 @@ impl Builder {
     /// are stuck like that, others step in, up to this number; beyond it tasks wait. By default 512, or as many as there
     /// are workers if that is more.
     ///
-    /// If it is the number of workers and sixteen or more, the last thread is kept for tasks that have begun, since
+    /// If it is at least sixteen more than the number of workers, the last thread is kept for tasks that have begun, since
     /// those that are stuck may wait for one of them.
     pub fn max_threads(mut self, threads: usize) -> Builder {
         self.max_threads = Some(threads);
@@ -189,14 +189,16 @@ impl Builder {
     /// Starts the runtime.
     ///
     /// # Errors
-    /// * [`InvalidInput`](io::ErrorKind::InvalidInput): no workers or too many, a stack that is too small, too large or
-    ///   no multiple of the page size, a name with a null byte.
+    /// * [`InvalidInput`](io::ErrorKind::InvalidInput): no workers, or more than 4096; fewer `max_threads` than workers, or
+    ///   more than 65,536; a stack that is too small, too large or no multiple of the page size; a name with a null byte.
     /// * Whatever the system says when there is no thread, no file descriptor, or no address space to be had.
     pub fn build(self) -> io::Result<Runtime> {
         let refuse = |text: String| Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         let workers = match self.workers {
             Some(0) => return refuse("a runtime needs at least one worker; leave `workers` out for one a core".into()),
-            Some(n) if n > MAX_WORKERS => return refuse(format!("{n} workers are more than {MAX_WORKERS}")),
+            Some(n) if n > MAX_WORKERS => {
+                return refuse(format!("can't have {n} workers: ask for at most {MAX_WORKERS}"));
+            }
             Some(n) => n,
             None => std::thread::available_parallelism().map_or(1, usize::from).min(MAX_WORKERS),
         };
@@ -206,7 +208,9 @@ impl Builder {
                     "max_threads({n}) is less than {workers}, the number of workers; raise it, or ask for fewer workers"
                 ));
             }
-            Some(n) if n > MOST_THREADS => return refuse(format!("max_threads({n}) is more than {MOST_THREADS}")),
+            Some(n) if n > MOST_THREADS => {
+                return refuse(format!("can't have max_threads({n}): ask for at most {MOST_THREADS}"));
+            }
             Some(n) => n,
             None => MAX_THREADS.max(workers),
         };
@@ -303,9 +307,11 @@ impl Runtime {
     /// ```
     #[doc(alias = "GOMAXPROCS")]
     pub fn set_workers(&self, workers: usize) -> io::Result<()> {
-        let most = self.scheduler().max_threads();
+        let most = self.scheduler().max_threads().min(MAX_WORKERS);
         if workers == 0 || workers > most {
-            let text = format!("can't have {workers} workers: at least one, and at most {most}, which is max_threads");
+            let text = format!(
+                "can't have {workers} workers: ask for at least one, and at most {most} (max_threads, or 4096)"
+            );
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
         self.scheduler().set_workers(workers);
@@ -333,6 +339,7 @@ impl Runtime {
         self.scheduler().metrics()
     }
 
+    #[track_caller]
     pub(crate) fn spawn_with<F, T>(&self, settings: Settings, f: F) -> io::Result<JoinHandle<T>>
     where
         F: FnOnce() -> T + Send + 'static,
@@ -375,7 +382,7 @@ impl Runtime {
     ///
     /// let unfinished = runtime.shutdown_timeout(Duration::from_millis(10)).unwrap_err();
     /// assert_eq!(unfinished.count(), 1);
-    /// // 1 of the runtime's tasks did not end in time: task 1 `stubborn` runs
+    /// // 1 of the runtime's tasks did not end in time: task 1 `stubborn` runs, or blocks its kernel thread
     /// println!("{unfinished}");
     ///
     /// drop(send);
@@ -404,7 +411,7 @@ impl Runtime {
     /// // This thread might send to a channel, once it has slept.
     /// let sleeper = std::thread::spawn(|| std::thread::sleep(Duration::from_millis(100)));
     /// if let Err(reason) = runtime.deadlock_detection() {
-    ///     // 1 kernel thread that is not the runtime's could still wake a task: ..
+    ///     // 1 kernel thread that doesn't rest could still wake a task: ..
     ///     println!("{reason}");
     /// }
     /// # sleeper.join().unwrap();
@@ -418,7 +425,7 @@ impl Runtime {
     fn shut_down(&mut self, timeout: Option<Duration>) -> Result<(), Unfinished> {
         let Some(scheduler) = self.scheduler.take() else { return Ok(()) };
         scheduler.stop();
-        if scheduler.is_local() {
+        if scheduler.is_host_of_caller() {
             if std::thread::panicking() {
                 return scheduler.unfinished_tasks().map_or(Ok(()), Err);
             }

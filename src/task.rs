@@ -25,8 +25,8 @@
 //!   [`Cancelled`](crate::cancel::Cancelled).
 //! * [`JoinHandle::task`] is `std`'s `thread`, and yields a [`Task`]; [`TaskId`] is its `ThreadId`. A handle is a future,
 //!   too.
-//! * [`current`] panics on a plain thread, `main`'s included; [`try_current`] doesn't.
-//! * [`park`] returns only when there was an [`unpark`](Task::unpark), never for no reason.
+//! * [`fn@current`] panics on a plain thread, `main`'s included; [`try_current`] doesn't.
+//! * [`fn@park`] returns only when there was an [`unpark`](Task::unpark), never for no reason.
 //! * [`Builder::name`] takes whatever becomes a `String`, so in `name("a".into())` the type can't be inferred: leave the
 //!   `into` out. It is the task's name: what prints the kernel thread's, as the message of a panic does, prints the
 //!   worker's. [`Builder::name`] says how to have it otherwise.
@@ -139,6 +139,7 @@ impl Builder {
     /// # Ok(())
     /// # }
     /// ```
+    #[track_caller]
     pub fn spawn_scoped<'scope, F, T>(
         self,
         scope: &'scope Scope<'scope, '_>,
@@ -168,6 +169,7 @@ impl Builder {
     /// # Ok(())
     /// # }
     /// ```
+    #[track_caller]
     pub fn spawn_on<F, T>(self, runtime: &Runtime, f: F) -> io::Result<JoinHandle<T>>
     where
         F: FnOnce() -> T + Send + 'static,
@@ -272,7 +274,7 @@ pub fn park() {
     park_to(None);
 }
 
-/// [`park`], for no longer than `timeout`.
+/// [`fn@park`], for no longer than `timeout`.
 pub fn park_timeout(timeout: Duration) {
     park_to(park::deadline_in(timeout));
 }

@@ -60,7 +60,8 @@ impl From<Elapsed> for std::io::Error {
 /// finished in time leaves nothing behind. It costs some tens of nanoseconds, and each wait in it as much
 /// as one with a deadline of its own.
 ///
-/// Works in a task and on a plain thread alike.
+/// Works in a task and on a plain thread alike; on a thread, [`park`](crate::task::park) and
+/// [`park_timeout`](crate::task::park_timeout) are `std`'s, and are not ended.
 ///
 /// # Errors
 /// [`Elapsed`], if `f` was unwound because the time had passed.

@@ -1,6 +1,7 @@
 //! Deadlocks, and what only looks like one. Each case runs in a process of its own, which is this program itself: a test
 //! harness has threads, and the runtime can't know that none of them will wake a task.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
@@ -10,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 use throng::cancel::shield;
-use throng::chan::{Receiver, bounded, unbounded};
+use throng::chan::{Receiver, Sender, bounded, unbounded};
 use throng::net::UnixStream;
 use throng::runtime::{OnDeadlock, Runtime};
 use throng::sync::WaitGroup;
@@ -53,6 +54,7 @@ const CASES: &[(&str, End, fn())] = &[
     ("a socket of a plain thread", End::Returns, a_socket_of_a_plain_thread),
     ("a thread that sleeps", End::Returns, a_thread_that_sleeps),
     ("a thread that waits for a time", End::Returns, a_thread_that_waits_for_a_time),
+    ("a spare thread", End::Returns, a_spare_thread),
     ("a thread that reads", End::Returns, a_thread_that_reads),
     ("a waker in a thread", End::Returns, a_waker_in_a_thread),
     ("a signal handler", End::Returns, a_signal_handler),
@@ -64,20 +66,25 @@ fn main() {
         let (_, _, case) = CASES.iter().find(|(name, ..)| *name == case).expect("a case");
         return case();
     }
-    let filter: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    if std::env::args().any(|arg| arg == "--list") {
+    // As a harness takes them: a case's name is the name of its function.
+    let (options, filter): (Vec<String>, Vec<String>) = std::env::args().skip(1).partition(|arg| arg.starts_with('-'));
+    if options.iter().any(|option| option == "--list") {
         return;
     }
+    let exact = options.iter().any(|option| option == "--exact");
+    let filter: Vec<String> = filter.iter().map(|arg| arg.replace('_', " ")).collect();
+    let is_wanted = |name: &str| filter.iter().any(|f| if exact { name == f } else { name.contains(&**f) });
     if cfg!(throng_tsan) {
         println!("skipped: ThreadSanitizer has a thread of its own that sleeps for a time, so nothing is certain");
         return;
     }
-    for (name, end, _) in
-        CASES.iter().filter(|(name, ..)| filter.is_empty() || filter.iter().any(|f| name.contains(&**f)))
-    {
+    let mut passed = 0;
+    for (name, end, _) in CASES.iter().filter(|(name, ..)| filter.is_empty() || is_wanted(name)) {
         println!("case: {name}");
         check(name, end);
+        passed += 1;
     }
+    println!("test result: ok. {passed} passed");
 }
 
 fn check(name: &str, end: &End) {
@@ -281,7 +288,7 @@ fn a_thread_that_was_in_the_way() {
     }
     let sleeper = std::thread::Builder::new().name("sleeper".into()).spawn(|| std::thread::sleep(WHILE)).unwrap();
     let reason = runtime.deadlock_detection().expect_err("a thread that might send").to_string();
-    assert!(reason.contains("1 kernel thread that is not the runtime's could still wake a task"), "{reason}");
+    assert!(reason.contains("1 kernel thread that doesn't rest could still wake a task"), "{reason}");
     report(|| runtime.run(hang));
     sleeper.join().unwrap();
 }
@@ -424,6 +431,42 @@ fn a_thread_that_waits_for_a_time() {
         let never = Condvar::new();
         let lock = Mutex::new(());
         drop(never.wait_timeout(lock.lock().unwrap(), 2 * WHILE).unwrap());
+    });
+}
+
+/// A spare thread ends after some time, with the destructors of what tasks have left on it.
+fn a_spare_thread() {
+    struct AtTheEnd(Sender<u8>);
+    impl Drop for AtTheEnd {
+        fn drop(&mut self) {
+            let _ = self.0.send(1);
+        }
+    }
+    thread_local!(static LEFT: RefCell<Option<AtTheEnd>> = const { RefCell::new(None) });
+    let runtime = Runtime::builder().workers(1).build().unwrap();
+    runtime.run(|| {
+        let (sender, receiver) = unbounded();
+        let leave = |sender: &Sender<u8>| {
+            let left = AtTheEnd(sender.clone());
+            LEFT.with(|place| place.replace(Some(left)));
+        };
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let (tell, begun) = unbounded();
+        let stuck = throng::spawn({
+            let sender = sender.clone();
+            move || {
+                tell.send(()).unwrap();
+                leave(&sender);
+                let _ = released.recv();
+            }
+        });
+        begun.recv().unwrap();
+        // One step in the kernel later this runs on another thread.
+        task::yield_now();
+        leave(&sender);
+        drop((release, sender));
+        stuck.join().unwrap();
+        assert_eq!(receiver.recv(), Ok(1));
     });
 }
 

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[(&str, &str)] = &[
     ("primitive", "0"),
     ("lock", "0b"),
+    ("procfs", "0b"),
     ("rng", "0b"),
     ("asymmetric", "0b"),
     ("arch", "1"),

@@ -1,9 +1,11 @@
 //! When the process runs out of descriptors. It would disturb other tests, so it happens in child processes.
-#![allow(unsafe_code)]
 
 mod common;
+#[path = "common/limits.rs"]
+mod limits;
 
-use common::{ms, runtime};
+use common::{is_child, ms, passes_in_a_child, runtime};
+use limits::limit;
 use socket2::{Domain, Socket, Type};
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -12,20 +14,8 @@ use std::sync::Arc;
 use throng::chan::{Receiver, Sender, unbounded};
 use throng::net::{TcpListener, TcpStream, UdpSocket};
 
-#[track_caller]
-fn passes_in_a_child(test: &str) {
-    let child = common::in_child(test);
-    assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stderr));
-}
-
 fn is_exhaustion<T>(result: io::Result<T>) -> bool {
     result.is_err_and(|error| error.raw_os_error() == Some(libc::EMFILE))
-}
-
-fn allow_descriptors(count: u64) {
-    let limit = libc::rlimit { rlim_cur: count, rlim_max: count };
-    // SAFETY: the limit is read, and nothing else.
-    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
 }
 
 /// Opens files until there is no room for another one.
@@ -44,7 +34,7 @@ fn use_all_descriptors() -> Vec<File> {
 
 #[test]
 fn out_of_descriptors() {
-    if !common::is_child() {
+    if !is_child() {
         return passes_in_a_child("out_of_descriptors");
     }
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -55,7 +45,7 @@ fn out_of_descriptors() {
     first.write_all(b"x").unwrap();
     accepted.read_exact(&mut [0; 1]).unwrap();
 
-    allow_descriptors(64);
+    limit(libc::RLIMIT_NOFILE, 64);
     let mut clients = Vec::new();
     let refusal = loop {
         match TcpStream::connect(address) {
@@ -113,7 +103,7 @@ fn exchange(mut from: impl Write, mut to: impl Read, byte: u8) {
 /// The poller tells of a connection once. Whoever was woken by that and found no descriptor must find the connection later.
 #[test]
 fn a_connection_that_found_no_descriptor_is_not_lost() {
-    if !common::is_child() {
+    if !is_child() {
         return passes_in_a_child("a_connection_that_found_no_descriptor_is_not_lost");
     }
     let own = runtime(2);
@@ -143,7 +133,7 @@ fn a_connection_that_found_no_descriptor_is_not_lost() {
         go_on.send(()).unwrap();
     };
     let connect = || std::net::TcpStream::connect(address).unwrap();
-    allow_descriptors(64);
+    limit(libc::RLIMIT_NOFILE, 64);
     for round in 0..50 {
         // They have been woken before; and some of them wait now, or all.
         exchange(connect(), accepted(), round);

@@ -2,11 +2,13 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 use throng::net::{Shutdown, TcpListener, TcpStream, UdpSocket, UnixStream, lookup_host};
 use throng::runtime::Runtime;
+use throng::task;
 
 const LOOPBACK: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
 
@@ -57,6 +59,41 @@ fn many_connections_echo() {
                 .collect();
             clients.into_iter().for_each(|client| client.join().unwrap());
             server.join().unwrap();
+        });
+    }
+}
+
+/// There is always a task that is ready on each worker, so none of them ever looks for something to wait for.
+#[test]
+fn sockets_and_timers_beside_workers_that_are_never_idle() {
+    for workers in [1, 2, 4] {
+        let runtime = Runtime::builder().workers(workers).build().unwrap();
+        let stop = AtomicBool::new(false);
+        runtime.run(|| {
+            throng::scope(|scope| {
+                for _ in 0..2 * workers {
+                    scope.spawn(|| {
+                        while !stop.load(Ordering::SeqCst) {
+                            task::yield_now();
+                        }
+                    });
+                }
+                let (mut near, mut far) = UnixStream::pair().unwrap();
+                scope.spawn(move || {
+                    let mut byte = [0];
+                    while far.read(&mut byte).unwrap() == 1 {
+                        far.write_all(&byte).unwrap();
+                    }
+                });
+                for round in 0..20 {
+                    let mut byte = [0];
+                    near.write_all(&[round]).unwrap();
+                    near.read_exact(&mut byte).unwrap();
+                    assert_eq!(byte, [round]);
+                    task::sleep(Duration::from_micros(100));
+                }
+                stop.store(true, Ordering::SeqCst);
+            });
         });
     }
 }

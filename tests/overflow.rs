@@ -402,3 +402,33 @@ fn a_thread_is_stds_affair() {
         assert!(text.contains("thread a thread") && !text.contains("task "), "{text}");
     }
 }
+
+/// While tasks run, run on, and sleep, with all threads that there are.
+#[test]
+fn no_other_signal_has_a_handler() {
+    let handled = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+        u64::from_str_radix(mask.trim(), 16).unwrap()
+    };
+    let before = handled();
+    let runtime = Runtime::builder().workers(2).build().unwrap();
+    let after = runtime.run(|| {
+        let stop = AtomicUsize::new(0);
+        throng::scope(|s| {
+            for _ in 0..3 {
+                s.spawn(|| {
+                    while stop.load(Ordering::SeqCst) == 0 {
+                        std::hint::spin_loop();
+                    }
+                });
+            }
+            // On a thread that stepped in, since there are two workers and three that run on.
+            s.spawn(|| task::sleep(std::time::Duration::from_millis(1))).join().unwrap();
+            let after = handled();
+            stop.store(1, Ordering::SeqCst);
+            after
+        })
+    });
+    assert_eq!(after, before | 1 << (libc::SIGSEGV - 1) | 1 << (libc::SIGBUS - 1));
+}

@@ -4,10 +4,12 @@ mod common;
 #[path = "common/limits.rs"]
 mod limits;
 
-use limits::{become_nobody_else, limit, passes_in_a_child, threads};
-use std::io::ErrorKind;
+use common::{is_child, passes_in_a_child};
+use limits::{become_nobody_else, limit, threads};
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use throng::JoinHandle;
 use throng::net::lookup_host;
 use throng::runtime::Runtime;
 use throng::task::Builder;
@@ -18,17 +20,68 @@ fn address_space() -> u64 {
     pages.split(' ').next().expect("a number").parse::<u64>().expect("a number") * 4096
 }
 
+/// A page of its stack, and its control block. (Code that isn't optimized has larger frames.)
+#[test]
+#[cfg(not(any(throng_tsan, throng_asan)))]
+fn a_parked_task_takes_little_memory() {
+    if !common::is_child() {
+        return passes_in_a_child("a_parked_task_takes_little_memory");
+    }
+    let resident = || {
+        let pages = std::fs::read_to_string("/proc/self/statm").expect("procfs");
+        pages.split(' ').nth(1).expect("a number").parse::<f64>().expect("a number")
+    };
+    const TASKS: usize = 10_000;
+    let own = Runtime::builder().workers(1).build().expect("a runtime");
+    own.run(|| {
+        let before = resident();
+        let begun = throng::sync::WaitGroup::new();
+        let tasks: Vec<_> = (0..TASKS)
+            .map(|_| {
+                let begun = begun.clone();
+                throng::spawn(move || {
+                    drop(begun);
+                    throng::task::park();
+                })
+            })
+            .collect();
+        begun.wait();
+        let each = (resident() - before) / TASKS as f64;
+        println!("{each:.2} pages a task");
+        assert!(each < if cfg!(debug_assertions) { 4.0 } else { 2.0 }, "{each:.2} pages a task");
+        for task in tasks {
+            task.task().unpark();
+            task.join().expect("no panic");
+        }
+    });
+}
+
 /// A runtime that has stacks enough for those who go on. It has one worker: another one would have a stock of its own.
 fn others() -> Runtime {
     let others = common::runtime(1);
     others.run(|| {
-        let parked: Vec<_> = (0..100).map(|_| throng::spawn(throng::task::park)).collect();
-        for handle in parked {
-            handle.task().unpark();
-            handle.join().expect("no panic");
-        }
+        let parked = (0..100).map(|_| throng::spawn(throng::task::park)).collect();
+        end(parked);
     });
     others
+}
+
+/// Spawns tasks that park, until one can't be spawned.
+fn park_as_many_as_can_be() -> (Vec<JoinHandle<()>>, io::Error) {
+    let mut parked = Vec::new();
+    loop {
+        match Builder::new().spawn(throng::task::park) {
+            Ok(handle) => parked.push(handle),
+            Err(error) => return (parked, error),
+        }
+    }
+}
+
+fn end(parked: Vec<JoinHandle<()>>) {
+    for handle in parked {
+        handle.task().unpark();
+        handle.join().expect("no panic");
+    }
 }
 
 /// Runs `f` while tasks of this runtime talk, sleep and come and go; they must get on meanwhile.
@@ -69,7 +122,7 @@ fn assert_says(text: impl ToString, parts: &[&str]) {
 
 #[test]
 fn no_thread_to_be_had() {
-    if !common::is_child() {
+    if !is_child() {
         return passes_in_a_child("no_thread_to_be_had");
     }
     let own = common::runtime(2);
@@ -87,8 +140,7 @@ fn no_thread_to_be_had() {
             common::until(|| threads() == before);
         }
         limit(libc::RLIMIT_NPROC, before);
-        let error = lookup_host("localhost:7").err().expect("no room for a thread that asks");
-        assert_says(error, &["can't start a thread", "ulimit -u"]);
+        assert!(lookup_host("localhost:7").is_ok());
         // The global runtime, at its first use.
         let error = Builder::new().spawn(|| ()).expect_err("no room for its threads");
         assert_says(error, &["can't start", "ulimit -u"]);
@@ -103,7 +155,7 @@ fn no_thread_to_be_had() {
 
 #[test]
 fn no_address_space_for_a_stack() {
-    if !common::is_child() {
+    if !is_child() {
         return passes_in_a_child("no_address_space_for_a_stack");
     }
     let others = others();
@@ -112,22 +164,14 @@ fn no_address_space_for_a_stack() {
     let allowed = own.run(|| limit(libc::RLIMIT_AS, address_space() + (72 << 20)));
     while_others_go_on(&others, || {
         own.run(|| {
-            let mut parked = Vec::new();
-            let error = loop {
-                match Builder::new().spawn(throng::task::park) {
-                    Ok(handle) => parked.push(handle),
-                    Err(error) => break error,
-                }
-                assert!(parked.len() < 1000, "the limit was passed");
-            };
+            let (mut parked, error) = park_as_many_as_can_be();
+            assert!(parked.len() < 1000, "the limit was passed");
             assert_eq!(error.kind(), ErrorKind::OutOfMemory, "{error}");
             assert_says(error, &["can't make room for", "16384 KiB", "ulimit -v", "smaller stacks"]);
             // Those who can't return an error panic, and only their own task.
             let error = throng::scope(|s| {
                 // This one has its room already.
-                let last = parked.pop().expect("there was room for some");
-                last.task().unpark();
-                last.join().expect("no panic");
+                end(vec![parked.pop().expect("there was room for some")]);
                 let spawner = s.spawn(|| {
                     throng::spawn(|| ());
                 });
@@ -136,10 +180,7 @@ fn no_address_space_for_a_stack() {
             assert_says(common::message(&*error), &["can't spawn a task", "ulimit -v"]);
             // Smaller ones, and those that are there, go on.
             assert_eq!(Builder::new().stack_size(64 << 10).spawn(|| 4).expect("spawned").join().expect("no panic"), 4);
-            for handle in parked {
-                handle.task().unpark();
-                handle.join().expect("no panic");
-            }
+            end(parked);
             // What was freed is room for others.
             assert_eq!(throng::spawn(|| 5).join().expect("no panic"), 5);
         });
@@ -156,7 +197,7 @@ fn no_address_space_for_a_stack() {
 #[expect(unsafe_code, reason = "mappings have no safe face in `std`")]
 fn no_mapping_to_be_had() {
     const PAGE: usize = 4096 * 16;
-    if !common::is_child() {
+    if !is_child() {
         return passes_in_a_child("no_mapping_to_be_had");
     }
     let most = std::fs::read_to_string("/proc/sys/vm/max_map_count").expect("procfs");
@@ -197,27 +238,18 @@ fn no_mapping_to_be_had() {
 #[test]
 #[cfg(throng_mprotect_guards)]
 fn no_mapping_for_a_guard() {
-    if !common::is_child() {
+    if !is_child() {
         return passes_in_a_child("no_mapping_for_a_guard");
     }
     let others = others();
     let own = Runtime::builder().workers(1).stack_size(64 << 10).build().expect("a runtime");
     while_others_go_on(&others, || {
         own.run(|| {
-            let mut parked = Vec::new();
-            let error = loop {
-                match Builder::new().spawn(throng::task::park) {
-                    Ok(handle) => parked.push(handle),
-                    Err(error) => break error,
-                }
-            };
+            let (parked, error) = park_as_many_as_can_be();
             assert_eq!(error.kind(), ErrorKind::OutOfMemory, "{error}");
             assert_says(error, &["64 KiB", "MADV_GUARD_INSTALL", "vm.max_map_count", "fewer tasks"]);
             assert!(parked.len() > 1000);
-            for handle in parked {
-                handle.task().unpark();
-                handle.join().expect("no panic");
-            }
+            end(parked);
             assert_eq!(throng::spawn(|| 8).join().expect("no panic"), 8);
         });
     });
@@ -225,7 +257,7 @@ fn no_mapping_for_a_guard() {
 
 #[test]
 fn no_file_descriptor_to_be_had() {
-    if !common::is_child() {
+    if !is_child() {
         return passes_in_a_child("no_file_descriptor_to_be_had");
     }
     let own = common::runtime(2);

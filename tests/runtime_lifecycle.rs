@@ -3,12 +3,15 @@
 #[path = "common/chan.rs"]
 mod chan;
 mod common;
+#[path = "common/stuck.rs"]
+mod stuck;
 
 use common::{Dropped, message, runtime, until};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
+use stuck::{Stuck, Way, short_of_threads};
 use throng::cancel::Cancelled;
 use throng::runtime::Runtime;
 use throng::task;
@@ -168,14 +171,7 @@ fn dropping_ends_a_lonely_task_that_only_yields() {
 #[test]
 fn dropping_drops_those_that_have_not_begun() {
     let own = runtime(1);
-    let (release, blocked) = mpsc::channel::<()>();
-    let (begun, has_begun) = mpsc::channel::<()>();
-    own.spawn(move || {
-        begun.send(()).expect("a receiver");
-        // Blocks the one worker's kernel thread.
-        let _ = blocked.recv();
-    });
-    has_begun.recv().expect("a sender");
+    let stuck = Stuck::new(&own, 1, Way::Sleeps).all_begun();
     let (dropped, ran) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let handles: Vec<_> = (0..100)
         .map(|_| {
@@ -190,7 +186,7 @@ fn dropping_drops_those_that_have_not_begun() {
         // The drop marks the scheduler as stopping before it waits; let it come to that.
         s.spawn(|| drop(own));
         std::thread::sleep(Duration::from_millis(50));
-        drop(release);
+        stuck.release();
     });
     // All of them were dropped; how many had a chance to run before the drop began is the machine's business.
     assert_eq!(dropped.load(SeqCst), 100);
@@ -274,7 +270,10 @@ fn shutdown_out_of_time_names_what_is_left() {
     assert_eq!((left.id(), left.name(), left.is_running()), (stuck.task().id(), Some("stuck"), true));
     assert_eq!(left.task(), &stuck.task());
     let text = unfinished.to_string();
-    let expected = format!("1 of the runtime's tasks did not end in time: task {} `stuck` runs", left.id());
+    let expected = format!(
+        "1 of the runtime's tasks did not end in time: task {} `stuck` runs, or blocks its kernel thread",
+        left.id()
+    );
     assert_eq!(text, expected);
     // What is left goes on by itself, is cancelled at its next wait, and can be joined.
     assert_eq!(dropped.load(SeqCst), 0);
@@ -320,19 +319,17 @@ fn shutdown_out_of_time_tells_what_is_waited_for() {
 
 #[test]
 fn what_has_not_begun_is_counted() {
-    let own = runtime(1);
-    let (release, blocked) = mpsc::channel::<()>();
-    let (begun, has_begun) = mpsc::channel();
-    let stuck = own.spawn(move || {
-        begun.send(()).expect("a receiver");
-        let _ = blocked.recv();
-    });
-    has_begun.recv().expect("a sender");
+    // Nobody steps in for the one worker.
+    let own = short_of_threads(1, 1);
+    let stuck = Stuck::new(&own, 1, Way::Sleeps).all_begun();
     let behind: Vec<_> = (0..5).map(|i| own.spawn(move || i)).collect();
     let unfinished = own.shutdown_timeout(Duration::ZERO).expect_err("out of time");
     assert!((1..=6).contains(&unfinished.count()), "{unfinished}");
-    assert!(unfinished.tasks().any(|task| task.is_running() && task.id() == stuck.task().id()), "{unfinished}");
-    drop(release);
+    assert!(
+        unfinished.tasks().any(|task| task.is_running() && task.id() == stuck.tasks()[0].task().id()),
+        "{unfinished}"
+    );
+    stuck.release();
     for handle in behind {
         assert!(handle.join().expect_err("cancelled").is::<Cancelled>());
     }
@@ -387,6 +384,19 @@ fn dropping_a_runtime_in_its_own_task_is_a_panic() {
     // Nothing is lost: the others are cancelled, and run their destructors.
     assert!(other.join().expect_err("cancelled").is::<Cancelled>());
     assert_eq!(dropped.load(SeqCst), 2);
+}
+
+#[test]
+fn so_it_is_in_a_blocking_section() {
+    let own = runtime(2);
+    let (send, receive) = mpsc::channel::<Runtime>();
+    let handle = own.spawn(move || {
+        let own = receive.recv().expect("a sender");
+        throng::blocking(|| drop(own));
+    });
+    send.send(own).expect("a receiver");
+    let payload = handle.join().expect_err("a panic");
+    assert!(message(&*payload).contains("by one of its own tasks"), "{}", message(&*payload));
 }
 
 #[test]
@@ -461,4 +471,61 @@ fn handles_outlive_their_runtime() {
     assert!(parked.is_finished());
     assert_eq!(done.join().expect("no panic"), [1, 2, 3]);
     assert!(parked.join().expect_err("cancelled").is::<Cancelled>());
+}
+
+/// How often each of a runtime's threads has left its processor: each thread's number and the kernel's two counts.
+fn switches(name: &str) -> Vec<(String, String)> {
+    let counts = |thread: std::io::Result<std::fs::DirEntry>| {
+        let thread = thread.expect("a thread");
+        // It may have ended by now.
+        let status = std::fs::read_to_string(thread.path().join("status")).ok()?;
+        let named = status.lines().next()?.strip_prefix("Name:\t")?.strip_prefix(name)?;
+        let counts = status.lines().filter(|line| line.contains("ctxt_switches")).collect();
+        named.starts_with('-').then(|| (thread.file_name().into_string().expect("a number"), counts))
+    };
+    std::fs::read_dir("/proc/self/task").expect("procfs").filter_map(counts).collect()
+}
+
+/// What sleeps is switched neither to nor from. Each try ends with the same answer if any thread ticks.
+#[test]
+fn an_idle_runtime_sleeps() {
+    let own = Runtime::builder().workers(2).name("idle").build().expect("a runtime");
+    let begun = Arc::new(AtomicUsize::new(0));
+    for i in 0..100 {
+        let begun = Arc::clone(&begun);
+        own.spawn(move || {
+            begun.fetch_add(1, SeqCst);
+            match i % 3 {
+                0 => task::park(),
+                1 => task::sleep(Duration::from_secs(3600)),
+                _ => _ = throng::chan::never::<()>().recv(),
+            }
+        });
+    }
+    until(|| begun.load(SeqCst) == 100);
+    until(|| {
+        let before = switches("idle");
+        assert!(before.len() >= 2, "{before:?}");
+        std::thread::sleep(Duration::from_millis(300));
+        switches("idle") == before
+    });
+    assert_eq!(own.run(|| throng::spawn(|| 1).join().expect("no panic")), 1);
+}
+
+/// Between `fork` and `exec` the child calls nothing of the library.
+#[test]
+fn a_task_may_start_processes() {
+    let own = runtime(2);
+    own.run(|| {
+        throng::scope(|s| {
+            for i in 0..10 {
+                s.spawn(move || {
+                    let exit = || std::process::Command::new("sh").args(["-c", &format!("exit {i}")]).status();
+                    let status = if i % 2 == 0 { exit() } else { throng::blocking(exit) };
+                    assert_eq!(status.expect("a process").code(), Some(i));
+                    task::yield_now();
+                });
+            }
+        });
+    });
 }

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Dropped, runtime, stress, until};
+use common::{Dropped, is_child, passes_in_a_child, runtime, stress, until};
 use std::io::Read;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -143,10 +143,8 @@ fn a_thousand_runtimes_leave_no_memory_behind() {
 /// In a process of its own: other tests have threads and descriptors too.
 #[test]
 fn a_hundred_runtimes_leave_nothing_of_the_kernels_behind() {
-    if !common::is_child() {
-        let output = common::in_child("a_hundred_runtimes_leave_nothing_of_the_kernels_behind");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        return;
+    if !is_child() {
+        return passes_in_a_child("a_hundred_runtimes_leave_nothing_of_the_kernels_behind");
     }
     // What is made once a process, and the allocator's caches, are there after a few.
     (0..10).for_each(|round| start_and_drop(round, true));
@@ -163,10 +161,8 @@ fn a_hundred_runtimes_leave_nothing_of_the_kernels_behind() {
 /// The one that had to be left to itself ends later, and takes the runtime with it.
 #[test]
 fn what_did_not_end_in_time_is_freed_when_it_does() {
-    if !common::is_child() {
-        let output = common::in_child("what_did_not_end_in_time_is_freed_when_it_does");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        return;
+    if !is_child() {
+        return passes_in_a_child("what_did_not_end_in_time_is_freed_when_it_does");
     }
     let round = || {
         let mut waiters = Waiters::new(2);

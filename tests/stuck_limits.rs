@@ -6,16 +6,16 @@ mod limits;
 #[path = "common/stuck.rs"]
 mod stuck;
 
-use common::{WORKERS, is_child, ms, scaled, until};
-use limits::{become_nobody_else, limit, passes_in_a_child, threads};
+use common::{WORKERS, is_child, ms, passes_in_a_child, scaled, until};
+use limits::{become_nobody_else, limit, threads};
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use stuck::{Stuck, WAYS, Way};
+use stuck::{Stuck, WAYS, Way, short_of_threads};
 use throng::chan::unbounded;
 use throng::runtime::Runtime;
-use throng::task;
+use throng::{JoinHandle, task};
 
 /// What the hook was told: the number of threads, whether there was an error, and the text.
 type Told = Arc<Mutex<Vec<(usize, Option<ErrorKind>, String)>>>;
@@ -30,6 +30,16 @@ fn with_hook(workers: usize, max_threads: usize) -> (Runtime, Told) {
     (builder.build().unwrap(), told)
 }
 
+/// A task that has not run by the time that the hook is told why.
+fn waits_for_a_thread(runtime: &Runtime, told: &Told) -> JoinHandle<()> {
+    let ran = Arc::new(AtomicBool::new(false));
+    let runs = Arc::clone(&ran);
+    let waits = runtime.spawn(move || runs.store(true, SeqCst));
+    until(|| !told.lock().unwrap().is_empty());
+    assert!(!ran.load(SeqCst), "by which thread?");
+    waits
+}
+
 #[test]
 fn tasks_wait_while_all_threads_are_kept() {
     for workers in WORKERS {
@@ -39,11 +49,7 @@ fn tasks_wait_while_all_threads_are_kept() {
             let (runtime, told) = with_hook(workers, most);
             for _ in 0..3 {
                 let stuck = Stuck::new(&runtime, most, way).all_begun();
-                let ran = Arc::new(AtomicBool::new(false));
-                let runs = Arc::clone(&ran);
-                let waits = runtime.spawn(move || runs.store(true, SeqCst));
-                until(|| !told.lock().unwrap().is_empty());
-                assert!(!ran.load(SeqCst), "by which thread?");
+                let waits = waits_for_a_thread(&runtime, &told);
                 stuck.release();
                 waits.join().unwrap();
                 assert_eq!(runtime.run(|| throng::spawn(|| 1).join().unwrap()), 1);
@@ -104,10 +110,55 @@ fn one_that_has_begun_goes_on_when_all_others_are_stuck() {
     }
 }
 
+/// The last thread comes to a new task right after one that waits, too.
+#[test]
+fn new_tasks_of_any_stack_size_wait_for_another_thread() {
+    for workers in WORKERS {
+        let most = workers + 16;
+        let (runtime, _told) = with_hook(workers, most);
+        let (go, goes) = unbounded::<()>();
+        let (ready, is_ready) = unbounded();
+        let spawner = runtime.spawn(move || {
+            ready.send(()).unwrap();
+            goes.recv().unwrap();
+            let spawn = |size: usize| task::Builder::new().stack_size(size << 10).spawn(move || size).unwrap();
+            let new: Vec<_> = [64, 64, 512, 2048, 64, 512].map(spawn).into();
+            for _ in 0..10 {
+                task::sleep(ms(1));
+            }
+            new
+        });
+        is_ready.recv().unwrap();
+        let stuck = Stuck::new(&runtime, 2 * most, Way::Sleeps);
+        until(|| stuck.begun() == most - 1);
+        go.send(()).unwrap();
+        let new = spawner.join().unwrap();
+        assert!(new.iter().all(|task| !task.is_finished()), "the last thread took a new task");
+        stuck.release();
+        assert_eq!(new.into_iter().map(|task| task.join().unwrap()).sum::<usize>(), 3264);
+    }
+}
+
+#[test]
+fn a_hook_that_panics_stops_nothing() {
+    let runtime = Runtime::builder().workers(1).max_threads(2).on_shortage(|_| panic!("out of the hook"));
+    let runtime = runtime.build().unwrap();
+    let told = Stuck::new(&runtime, 2, Way::Sleeps).all_begun();
+    let waits = runtime.spawn(|| 1);
+    thread::sleep(ms(50));
+    told.release();
+    assert_eq!(waits.join().unwrap(), 1);
+    // There is still somebody who sees this.
+    let stuck = Stuck::new(&runtime, 1, Way::Sleeps).all_begun();
+    assert_eq!(runtime.spawn(|| 2).join().unwrap(), 2);
+    stuck.release();
+    drop(runtime);
+}
+
 #[test]
 fn the_number_of_workers_changes_under_load() {
     for way in WAYS {
-        let runtime = Runtime::builder().workers(2).max_threads(64).on_shortage(|_| {}).build().unwrap();
+        let runtime = short_of_threads(2, 64);
         let stop = AtomicBool::new(false);
         let done = AtomicUsize::new(0);
         thread::scope(|scope| {
@@ -189,11 +240,7 @@ fn the_system_has_no_more_threads() {
     let allowed = limit(libc::RLIMIT_NPROC, threads());
     for way in WAYS {
         let stuck = Stuck::new(&runtime, 2, way).all_begun();
-        let ran = Arc::new(AtomicBool::new(false));
-        let runs = Arc::clone(&ran);
-        let waits = runtime.spawn(move || runs.store(true, SeqCst));
-        until(|| !told.lock().unwrap().is_empty());
-        assert!(!ran.load(SeqCst), "by which thread?");
+        let waits = waits_for_a_thread(&runtime, &told);
         stuck.release();
         waits.join().unwrap();
     }

@@ -1,23 +1,14 @@
 //! Tasks that spin, block in the kernel, announce it, sleep, pass messages, yield and are cancelled, all at once, while the
 //! number of workers changes: every one of them comes to its end.
 
+mod common;
+
+use common::{Random, seed};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use throng::runtime::{OnDeadlock, Runtime};
 use throng::{chan, task};
-
-/// A small generator of its own, so that a seed tells all.
-struct Draw(u64);
-
-impl Draw {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % n
-    }
-}
 
 fn micros(n: u64) -> Duration {
     Duration::from_micros(n)
@@ -30,15 +21,15 @@ fn spin(time: Duration) {
     }
 }
 
-fn act(draw: &mut Draw, lock: &std::sync::Mutex<u32>) {
-    match draw.below(10) {
-        0 => spin(micros(draw.below(2000))),
-        1 => std::thread::sleep(micros(draw.below(3000))),
-        2 => throng::blocking(|| std::thread::sleep(micros(draw.below(3000)))),
-        3 => task::sleep(micros(draw.below(3000))),
+fn act(random: &Random, lock: &std::sync::Mutex<u32>) {
+    match random.below(10) {
+        0 => spin(micros(random.below(2000))),
+        1 => std::thread::sleep(micros(random.below(3000))),
+        2 => throng::blocking(|| std::thread::sleep(micros(random.below(3000)))),
+        3 => task::sleep(micros(random.below(3000))),
         4 => task::yield_now(),
         // Inside a section a wait blocks the thread.
-        5 => throng::blocking(|| task::sleep(micros(draw.below(2000)))),
+        5 => throng::blocking(|| task::sleep(micros(random.below(2000)))),
         6 => {
             let (send, receive) = chan::unbounded();
             let child = throng::spawn(move || send.send(7));
@@ -48,7 +39,7 @@ fn act(draw: &mut Draw, lock: &std::sync::Mutex<u32>) {
         7 => {
             // Woken into the slot of one that then blocks.
             let child = throng::spawn(|| 3);
-            std::thread::sleep(micros(draw.below(1500)));
+            std::thread::sleep(micros(random.below(1500)));
             assert_eq!(child.join().unwrap(), 3);
         }
         8 => {
@@ -66,30 +57,30 @@ fn act(draw: &mut Draw, lock: &std::sync::Mutex<u32>) {
 }
 
 fn storm(seed: u64, workers: usize, max_threads: usize, tasks: usize) {
-    eprintln!("storm: seed {seed}, {workers} workers, {max_threads} threads");
+    println!("{workers} workers, {max_threads} threads, THRONG_SEED={seed}");
     let runtime = Runtime::builder().workers(workers).max_threads(max_threads).on_shortage(|_| {});
     let runtime = Arc::new(runtime.on_deadlock(OnDeadlock::Panic).build().unwrap());
     let ended = Arc::new(AtomicUsize::new(0));
     let lock = Arc::new(std::sync::Mutex::new(0));
     let mut handles = Vec::new();
-    let mut draw = Draw(seed | 1);
+    let random = Random::new(seed);
     let over = Arc::new(AtomicBool::new(false));
     let changer = std::thread::spawn({
         let (runtime, over) = (Arc::clone(&runtime), Arc::clone(&over));
-        let mut draw = Draw(seed ^ 0x9e37_79b9_7f4a_7c15 | 1);
+        let random = Random::new(seed ^ 0x9e37_79b9_7f4a_7c15);
         move || {
             while !over.load(Ordering::Relaxed) {
-                runtime.set_workers(1 + draw.below(max_threads.min(2 * workers) as u64) as usize).unwrap();
-                std::thread::sleep(micros(draw.below(4000)));
+                runtime.set_workers(1 + random.below(max_threads.min(2 * workers) as u64) as usize).unwrap();
+                std::thread::sleep(micros(random.below(4000)));
             }
         }
     });
     for _ in 0..tasks {
-        let mut draw = Draw(draw.below(u64::MAX) | 1);
+        let random = Random::new(random.next());
         let (ended, lock) = (Arc::clone(&ended), Arc::clone(&lock));
         handles.push(runtime.spawn(move || {
             for _ in 0..4 {
-                act(&mut draw, &lock);
+                act(&random, &lock);
             }
             ended.fetch_add(1, Ordering::Relaxed);
         }));
@@ -101,11 +92,11 @@ fn storm(seed: u64, workers: usize, max_threads: usize, tasks: usize) {
     // The rest is in the middle of something when the runtime is dropped.
     let (send, receive) = chan::unbounded::<()>();
     for _ in 0..tasks / 2 {
-        let mut draw = Draw(draw.below(u64::MAX) | 1);
+        let random = Random::new(random.next());
         let (lock, receive) = (Arc::clone(&lock), receive.clone());
         runtime.spawn(move || {
-            act(&mut draw, &lock);
-            act(&mut draw, &lock);
+            act(&random, &lock);
+            act(&random, &lock);
             let _ = receive.recv();
         });
     }
@@ -114,12 +105,8 @@ fn storm(seed: u64, workers: usize, max_threads: usize, tasks: usize) {
 }
 
 fn storms(workers: usize, max_threads: &[usize]) {
-    let seed = match std::env::var("STORM_SEED") {
-        Ok(seed) => seed.parse().unwrap(),
-        Err(_) => SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64,
-    };
-    for (round, &max_threads) in (0..).zip(max_threads) {
-        storm(seed.wrapping_add(round), workers, max_threads, 24);
+    for &max_threads in max_threads {
+        storm(seed(), workers, max_threads, 24);
     }
 }
 

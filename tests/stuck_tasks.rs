@@ -12,29 +12,10 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::task::{Context, Wake, Waker};
 use std::{io, thread};
-use stuck::{Gate, Stuck, WAYS, Way};
+use stuck::{Gate, Stuck, WAYS, Way, ordinary_work, short_of_threads};
 use throng::chan::{after, bounded, unbounded};
 use throng::net::{TcpListener, TcpStream, UnixStream};
-use throng::runtime::Runtime;
 use throng::task;
-
-/// What takes workers: tasks that yield, sleep, are spawned, and talk.
-fn ordinary_work(runtime: &Runtime) {
-    runtime.run(|| {
-        let (s, r) = bounded(0);
-        throng::scope(|scope| {
-            for i in 0..10 {
-                let s = s.clone();
-                scope.spawn(move || {
-                    task::yield_now();
-                    s.send(i).unwrap();
-                    task::sleep(ms(1));
-                });
-            }
-            assert_eq!((0..10).map(|_| r.recv().unwrap()).sum::<i32>(), 45);
-        });
-    });
-}
 
 #[test]
 fn others_go_on_beside_spinners_and_sleepers() {
@@ -50,6 +31,53 @@ fn others_go_on_beside_spinners_and_sleepers() {
             ordinary_work(&runtime);
         }
     }
+}
+
+/// Not inlined: what is a thread's may be looked up once in a function, and so before a wait for what comes after it.
+#[inline(never)]
+fn this_thread() -> thread::ThreadId {
+    thread::current().id()
+}
+
+#[test]
+fn one_that_runs_on_keeps_its_thread() {
+    for workers in WORKERS {
+        let runtime = runtime(workers);
+        let gate = Arc::new(Gate::default());
+        let opener = Arc::clone(&gate);
+        let runs = runtime.spawn(move || {
+            let here = this_thread();
+            gate.pass(Way::Spins);
+            assert_eq!(this_thread(), here);
+        });
+        ordinary_work(&runtime);
+        opener.open();
+        runs.join().unwrap();
+    }
+}
+
+/// The one that wakes it has taken its thread, and runs on there.
+#[test]
+fn one_that_waits_may_go_on_on_another_thread() {
+    runtime(1).run(|| {
+        let moves = || {
+            let (me, here, gate) = (task::current(), this_thread(), Arc::new(Gate::default()));
+            let waker = throng::spawn({
+                let gate = Arc::clone(&gate);
+                move || {
+                    me.unpark();
+                    gate.pass(Way::Spins);
+                }
+            });
+            task::park();
+            let there = this_thread();
+            gate.open();
+            waker.join().unwrap();
+            here != there
+        };
+        // Another thread may have begun the waker, if this one was kept from running for long.
+        while !moves() {}
+    });
 }
 
 /// A runtime whose tasks are stuck isn't idle: it is told of their end.
@@ -200,20 +228,12 @@ fn the_queue_of_one_that_is_stuck() {
         for way in WAYS {
             let runtime = runtime(workers);
             // More than a slot holds, and more than is stolen at a time.
-            let left = Arc::new(AtomicUsize::new(100));
+            let gate = Arc::new(Gate::default());
+            let open = gate.opener(100);
             runtime.run(|| {
-                let gate = Arc::new(Gate::default());
-                for _ in 0..100 {
-                    let (left, gate) = (Arc::clone(&left), Arc::clone(&gate));
-                    throng::spawn(move || {
-                        if left.fetch_sub(1, SeqCst) == 1 {
-                            gate.open();
-                        }
-                    });
-                }
+                (0..100).for_each(|_| drop(throng::spawn(open.clone())));
                 gate.pass(way);
             });
-            assert_eq!(left.load(SeqCst), 0);
         }
     }
 }
@@ -245,16 +265,9 @@ fn the_queue_of_one_that_is_stuck_beside_busy_ones() {
                         })
                     })
                     .collect();
-                let left = Arc::new(AtomicUsize::new(100));
+                let open = gate.opener(100);
                 runtime.run(|| {
-                    for _ in 0..100 {
-                        let (left, gate) = (Arc::clone(&left), Arc::clone(&gate));
-                        throng::spawn(move || {
-                            if left.fetch_sub(1, SeqCst) == 1 {
-                                gate.open();
-                            }
-                        });
-                    }
+                    (0..100).for_each(|_| drop(throng::spawn(open.clone())));
                     gate.pass(way);
                 });
                 busy.into_iter().for_each(|task| task.join().unwrap());
@@ -323,17 +336,15 @@ fn the_timers_of_those_that_are_stuck() {
         for way in WAYS {
             let runtime = runtime(workers);
             let gate = Arc::new(Gate::default());
-            let left = Arc::new(AtomicUsize::new(2 * workers));
+            let open = gate.opener(2 * workers);
             let tasks: Vec<_> = (0..2 * workers)
                 .map(|i| {
-                    let (gate, left) = (Arc::clone(&gate), Arc::clone(&left));
+                    let open = open.clone();
                     runtime.spawn(move || {
                         // Its sleeper's timer is on the very worker that it keeps, unless the sleeper was stolen.
                         throng::spawn(move || {
                             task::sleep(ms(1 + i as u64 % 5));
-                            if left.fetch_sub(1, SeqCst) == 1 {
-                                gate.open();
-                            }
+                            open();
                         });
                         task::yield_now();
                     })
@@ -493,8 +504,7 @@ fn hundreds_of_spinners_and_an_answer() {
 #[test]
 fn holders_of_a_mutex_of_std_that_sleep() {
     for workers in WORKERS {
-        let runtime =
-            Runtime::builder().workers(workers).max_threads(64).on_shortage(|_| {}).build().expect("a runtime");
+        let runtime = short_of_threads(workers, 64);
         let lock = Arc::new(Mutex::new(0));
         let holders = scaled(150, 2000);
         let tasks: Vec<_> = (0..holders)

@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread;
-use stuck::Stuck;
+use stuck::{Stuck, ordinary_work, short_of_threads};
 use throng::JoinHandle;
 use throng::cancel::Cancelled;
 use throng::chan::bounded;
@@ -207,7 +207,7 @@ fn nobody_else_panics() {
 #[test]
 fn waits_after_a_caught_panic_leave_the_thread() {
     for workers in WORKERS {
-        let runtime = Runtime::builder().workers(workers).max_threads(workers).on_shortage(|_| {}).build().unwrap();
+        let runtime = short_of_threads(workers, workers);
         // There is no other thread to step in, so a task that kept its thread from now on would end all.
         let tasks: Vec<_> = (0..2 * workers)
             .map(|_| {
@@ -228,15 +228,6 @@ fn waits_after_a_caught_panic_leave_the_thread() {
             task.join().unwrap();
         }
     }
-}
-
-fn ordinary_work(runtime: &Runtime) {
-    runtime.run(|| {
-        let (s, r) = bounded(0);
-        let sends = throng::spawn(move || (0..10).for_each(|i| s.send(i).unwrap()));
-        assert_eq!(r.iter().sum::<i32>(), 45);
-        sends.join().unwrap();
-    });
 }
 
 /// A panic inside a destructor, caught there: the outer one goes on, and is a panic still.

@@ -16,7 +16,7 @@ use throng::cancel::Cancelled;
 use throng::sync::{
     ArcMutexGuard, MappedMutexGuard, Mutex, MutexGuard, RawMutex, ReentrantMutex, ReentrantMutexGuard, lock_api,
 };
-use throng::task;
+use throng::{JoinHandle, task};
 
 #[test]
 fn one_at_a_time() {
@@ -173,6 +173,18 @@ fn parts_and_arcs() {
     assert_eq!(Mutex::<u8>::default().into_inner(), 0);
 }
 
+/// Tasks that add one each; some of them, or all, have come to the lock.
+fn four_that_count(mutex: &Arc<Mutex<usize>>, random: &Random) -> [JoinHandle<()>; 4] {
+    let waiters = std::array::from_fn(|_| {
+        let mutex = Arc::clone(mutex);
+        throng::spawn(move || *mutex.lock() += 1)
+    });
+    for _ in 0..random.below(6) {
+        task::yield_now();
+    }
+    waiters
+}
+
 #[test]
 fn a_cancelled_waiter_leaves_the_queue_whole() {
     with_workers(|runtime, random| {
@@ -180,13 +192,7 @@ fn a_cancelled_waiter_leaves_the_queue_whole() {
             for _ in 0..stress(100) {
                 let mutex = Arc::new(Mutex::new(0));
                 let guard = mutex.lock();
-                let waiters: [_; 4] = std::array::from_fn(|_| {
-                    let mutex = Arc::clone(&mutex);
-                    throng::spawn(move || *mutex.lock() += 1)
-                });
-                for _ in 0..random.below(6) {
-                    task::yield_now();
-                }
+                let waiters = four_that_count(&mutex, random);
                 let victim = random.below(4) as usize;
                 waiters[victim].cancel();
                 drop(guard);
@@ -212,13 +218,7 @@ fn cancellation_races_with_the_unlock() {
             for _ in 0..stress(100) {
                 let mutex = Arc::new(Mutex::new(0));
                 let guard = mutex.lock();
-                let waiters: [_; 4] = std::array::from_fn(|_| {
-                    let mutex = Arc::clone(&mutex);
-                    throng::spawn(move || *mutex.lock() += 1)
-                });
-                for _ in 0..random.below(6) {
-                    task::yield_now();
-                }
+                let waiters = four_that_count(&mutex, random);
                 match random.below(2) {
                     0 => drop(guard),
                     _ => MutexGuard::unlock_fair(guard),

@@ -1,14 +1,18 @@
 //! `JoinHandle::cancel`, in each state that a task can be in.
 
 mod common;
+#[path = "common/stuck.rs"]
+mod stuck;
 
-use common::{Dropped, runtime, until};
+use common::{Dropped, leaves_the_hook_alone, runtime, until};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc;
 use std::time::Duration;
+use stuck::{Gate, Stuck, Way};
 use throng::cancel::Cancelled;
+use throng::runtime::Runtime;
 use throng::{JoinHandle, task};
 
 #[track_caller]
@@ -73,13 +77,7 @@ fn joining() {
 #[test]
 fn before_it_has_run() {
     let own = runtime(1);
-    let (release, blocked) = mpsc::channel::<()>();
-    let (begun, has_begun) = mpsc::channel();
-    let first = own.spawn(move || {
-        begun.send(()).expect("a receiver");
-        let _ = blocked.recv();
-    });
-    has_begun.recv().expect("a sender");
+    let first = Stuck::new(&own, 1, Way::Sleeps).all_begun();
     let reached = Arc::new(AtomicBool::new(false));
     let handle = own.spawn({
         let reached = Arc::clone(&reached);
@@ -90,52 +88,37 @@ fn before_it_has_run() {
         }
     });
     handle.cancel();
-    drop(release);
-    first.join().expect("no panic");
+    first.release();
     is_cancelled(handle);
     assert!(reached.load(SeqCst));
 }
 
-#[test]
-fn while_it_runs() {
-    let own = runtime(1);
+/// Cancels a task while it computes, after which it does what is given here.
+fn cancelled_before<T: Send + 'static>(own: &Runtime, then: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
     let (begun, has_begun) = mpsc::channel();
-    let cancelled = Arc::new(AtomicBool::new(false));
+    let cancelled = Arc::new(Gate::default());
     let handle = own.spawn({
         let cancelled = Arc::clone(&cancelled);
         move || {
             begun.send(()).expect("a receiver");
-            while !cancelled.load(SeqCst) {
-                std::hint::spin_loop();
-            }
-            task::sleep(Duration::from_secs(3600));
+            cancelled.pass(Way::Spins);
+            then()
         }
     });
     has_begun.recv().expect("a sender");
     handle.cancel();
-    cancelled.store(true, SeqCst);
-    is_cancelled(handle);
+    cancelled.open();
+    handle
+}
+
+#[test]
+fn while_it_runs() {
+    is_cancelled(cancelled_before(&runtime(1), || task::sleep(Duration::from_secs(3600))));
 }
 
 #[test]
 fn one_that_never_waits_never_notices() {
-    let own = runtime(1);
-    let (begun, has_begun) = mpsc::channel();
-    let cancelled = Arc::new(AtomicBool::new(false));
-    let handle = own.spawn({
-        let cancelled = Arc::clone(&cancelled);
-        move || {
-            begun.send(()).expect("a receiver");
-            while !cancelled.load(SeqCst) {
-                std::hint::spin_loop();
-            }
-            5
-        }
-    });
-    has_begun.recv().expect("a sender");
-    handle.cancel();
-    cancelled.store(true, SeqCst);
-    assert_eq!(handle.join().expect("no panic"), 5);
+    assert_eq!(cancelled_before(&runtime(1), || 5).join().expect("no panic"), 5);
 }
 
 #[test]
@@ -168,17 +151,11 @@ fn one_that_catches_it_is_unwound_again() {
 
 #[test]
 fn no_panic_is_reported() {
-    // The hook is the process's, so this is looked at in one of its own.
-    if common::is_child() {
-        std::panic::set_hook(Box::new(|info| println!("HOOK {info}")));
+    leaves_the_hook_alone("no_panic_is_reported", || {
         let handle = throng::spawn(task::park);
         handle.cancel();
         let _ = handle.join();
-        return;
-    }
-    let output = common::in_child("no_panic_is_reported");
-    assert!(output.status.success());
-    assert!(!String::from_utf8_lossy(&output.stdout).contains("HOOK"));
+    });
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Dropped, message, runtime, until};
+use common::{Dropped, is_child, message, passes_in_a_child, runtime, until};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
@@ -137,23 +137,21 @@ fn a_wakers_panic_is_not_the_tasks() {
             panic!("a waker that panics");
         }
     }
-    if common::is_child() {
-        let own = runtime(1);
-        let waker = Waker::from(Arc::new(Panics));
-        let mut handle = own.spawn(|| {
-            task::park();
-            4
-        });
-        assert!(Pin::new(&mut handle).poll(&mut Context::from_waker(&waker)).is_pending());
-        handle.task().unpark();
-        until(|| handle.is_finished());
-        assert_eq!(handle.join().expect("no panic"), 4);
-        assert_eq!(own.run(|| 5), 5, "the runtime goes on");
-        drop(own);
-        return;
+    if !is_child() {
+        return passes_in_a_child("a_wakers_panic_is_not_the_tasks");
     }
-    let output = common::in_child("a_wakers_panic_is_not_the_tasks");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let own = runtime(1);
+    let waker = Waker::from(Arc::new(Panics));
+    let mut handle = own.spawn(|| {
+        task::park();
+        4
+    });
+    assert!(Pin::new(&mut handle).poll(&mut Context::from_waker(&waker)).is_pending());
+    handle.task().unpark();
+    until(|| handle.is_finished());
+    assert_eq!(handle.join().expect("no panic"), 4);
+    assert_eq!(own.run(|| 5), 5, "the runtime goes on");
+    drop(own);
 }
 
 #[test]

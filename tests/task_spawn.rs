@@ -1,12 +1,15 @@
 //! Spawning, joining, detaching; what panics do; names, ids and stacks.
 
 mod common;
+#[path = "common/stuck.rs"]
+mod stuck;
 
 use common::{Dropped, message, runtime, until, use_stack};
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
+use stuck::{Stuck, Way};
 use throng::task::{self, Builder};
 
 fn counter() -> Arc<AtomicUsize> {
@@ -167,19 +170,13 @@ fn a_panic_of_an_unwanted_results_destructor_hurts_nobody() {
 #[test]
 fn a_panic_of_an_unbegun_tasks_destructor_hurts_nobody() {
     let own = runtime(1);
-    let (release, blocked) = std::sync::mpsc::channel::<()>();
-    let (begun, has_begun) = std::sync::mpsc::channel();
-    own.spawn(move || {
-        begun.send(()).expect("a receiver");
-        let _ = blocked.recv();
-    });
-    has_begun.recv().expect("a sender");
+    let stuck = Stuck::new(&own, 1, Way::Sleeps).all_begun();
     let bomb = Bomb("never run");
     let handle = own.spawn(move || drop(bomb));
     std::thread::scope(|s| {
         s.spawn(|| drop(own));
         std::thread::sleep(std::time::Duration::from_millis(20));
-        drop(release);
+        stuck.release();
     });
     let _ = handle.join().expect_err("cancelled before it ran, or a panic");
 }

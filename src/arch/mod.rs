@@ -30,7 +30,7 @@
 //! Every other register is declared clobbered by the `asm!` block of `switch`, so whatever the compiler wants to find again
 //! afterwards, it has put into the frame beforehand, and what it doesn't need, nobody saves. Of the registers that must
 //! survive, only these can't be declared clobbered: the stack pointer, the frame pointer, and the one register that LLVM may
-//! take as a base pointer for its own use (`rbx`, `x19`). So a scan from [`StackPointer::lowest`] to the top of the stack
+//! take as a base pointer for its own use (`rbx`, `x19`). So a scan from `StackPointer::lowest` to the top of the stack
 //! sees every word that the context can still reach by its stack or its registers.
 //!
 //! # Why an inlined block and no function

@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// How a directory is made.
 ///
-/// Modelled on [`std::fs::DirBuilder`]. [`DirBuilderExt`](std::os::unix::fs::DirBuilderExt) has its permissions.
+/// Modelled on [`std::fs::DirBuilder`]. [`DirBuilderExt`] has its permissions.
 ///
 /// # Examples
 /// ```

@@ -9,7 +9,7 @@ use std::path::Path;
 /// What a file is opened for, and whether it is made.
 ///
 /// Modelled on [`std::fs::OpenOptions`], from which it also converts.
-/// [`OpenOptionsExt`](std::os::unix::fs::OpenOptionsExt) has the permissions of a file that is made, and flags.
+/// [`OpenOptionsExt`] has the permissions of a file that is made, and flags.
 ///
 /// # Examples
 /// ```

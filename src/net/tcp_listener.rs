@@ -54,7 +54,7 @@ impl TcpListener {
     ///
     /// # Errors
     /// Those of the system call. When the process has no descriptor left (`EMFILE`, `ENFILE`) the connection stays in
-    /// the queue, and the next call tries again at once: wait until one has been closed.
+    /// the queue, and the next call tries again at once: [`sleep`](crate::task::sleep) for some time before that.
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let listener = self.0.inner();
         let (socket, peer) = self.0.io(Direction::Read, || {

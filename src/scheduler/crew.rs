@@ -77,7 +77,7 @@ use crate::stack;
 use crate::timer::Timers;
 use crossbeam_deque::{Steal, Stealer, Worker as Deque};
 use crossbeam_utils::CachePadded;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use std::io;
 use std::ptr::NonNull;
 use std::sync::{Arc, OnceLock};
@@ -88,6 +88,12 @@ use std::time::{Duration, Instant};
 pub(super) const SPARE_FOR: Duration = Duration::from_secs(3);
 
 const SPARES_FOR_A_LAST_ONE: usize = 16;
+
+/// Whether there are seats enough beside those of the workers for one of them to be special.
+fn affords_last_one(workers: usize, max_threads: usize) -> bool {
+    workers + SPARES_FOR_A_LAST_ONE <= max_threads
+}
+
 /// How many tasks the monitor moves from one seat before it looks at the next.
 const RESCUED_AT_ONCE: usize = 4096;
 
@@ -186,7 +192,11 @@ pub(super) struct Roster {
     /// Spare seats with a parked thread, and those without.
     pub(super) spares: Vec<usize>,
     vacant: Vec<usize>,
+    /// How many are neither: their thread ends, and they will be vacant in a moment.
+    leaving: usize,
     threads: Vec<Option<JoinHandle<()>>>,
+    /// Those of threads whose seat has another one, on their way out.
+    ending: Vec<JoinHandle<()>>,
     /// How many workers there are to be, and whether that is the machine's business.
     pub(super) wanted: usize,
     pub(super) follows_machine: bool,
@@ -213,12 +223,14 @@ impl Crew {
             roster: Mutex::new(Roster {
                 spares: Vec::new(),
                 vacant: Vec::new(),
+                leaving: 0,
                 threads: Vec::new(),
+                ending: Vec::new(),
                 wanted,
                 follows_machine: false,
                 extra: 0,
             }),
-            has_last_one: AtomicBool::new(wanted + SPARES_FOR_A_LAST_ONE <= max_threads),
+            has_last_one: AtomicBool::new(affords_last_one(wanted, max_threads)),
         }
     }
 
@@ -258,7 +270,7 @@ impl Crew {
     pub(super) fn want(&self, roster: &mut Roster, workers: usize, idle: &Idle) {
         roster.wanted = workers;
         idle.set_quota(workers + roster.extra);
-        self.has_last_one.store(workers + SPARES_FOR_A_LAST_ONE <= self.seats.len(), Ordering::Relaxed);
+        self.has_last_one.store(affords_last_one(workers, self.max_threads()), Ordering::Relaxed);
     }
 
     /// Whether this is the seat of the last thread that there may be.
@@ -274,9 +286,10 @@ impl Crew {
         is_on_duty.then_some(last)
     }
 
-    /// A seat without a thread.
+    /// A seat without a thread; the last one only if there is no other.
     fn vacant_seat(&self, roster: &mut Roster) -> Option<usize> {
-        if let Some(index) = roster.vacant.pop() {
+        let other = roster.vacant.iter().rposition(|&index| !self.is_last(index));
+        if let Some(index) = other.map(|at| roster.vacant.remove(at)).or_else(|| roster.vacant.pop()) {
             return Some(index);
         }
         let index = self.len();
@@ -344,7 +357,17 @@ impl Scheduler {
     /// Calls in as many spare workers.
     pub(super) fn call_in(&self, count: usize) -> Result<(), Short> {
         let mut roster = self.crew.roster.lock();
-        (0..count).try_for_each(|_| self.call_one_in(&mut roster))
+        for _ in 0..count {
+            match self.call_one_in(&mut roster) {
+                Ok(()) => {}
+                // It calls the monitor when it has left.
+                Err(Short(None)) if roster.leaving > 0 => return Ok(()),
+                short => return short,
+            }
+            // To start a thread takes its time; who comes back meanwhile, or goes away, needn't wait for all of them.
+            MutexGuard::bump(&mut roster);
+        }
+        Ok(())
     }
 
     fn call_one_in(&self, roster: &mut Roster) -> Result<(), Short> {
@@ -358,7 +381,10 @@ impl Scheduler {
         self.idle.count_on_duty();
         match self.start_worker(index) {
             Ok(thread) => {
-                roster.threads[index] = Some(thread);
+                roster.ending.retain(|thread| !thread.is_finished());
+                if let Some(before) = roster.threads[index].replace(thread) {
+                    roster.ending.push(before);
+                }
                 Ok(())
             }
             Err(error) => {
@@ -412,13 +438,21 @@ impl Scheduler {
         let seat = self.crew.seat(index);
         seat.get_up(queue);
         if seat.duty() == SPARE {
+            roster.leaving -= 1;
             roster.vacant.push(index);
+            // It may have been missed.
+            if self.idle.on_duty() < roster.wanted || self.crew.last_on_duty().is_some() {
+                self.monitor.call();
+            }
         }
     }
 
     /// The threads' handles, once all have said that they end.
     pub(super) fn take_threads(&self) -> Vec<JoinHandle<()>> {
-        self.crew.roster.lock().threads.iter_mut().filter_map(Option::take).collect()
+        let mut roster = self.crew.roster.lock();
+        let mut threads = std::mem::take(&mut roster.ending);
+        threads.extend(roster.threads.iter_mut().filter_map(Option::take));
+        threads
     }
 
     pub(super) fn wake_spares(&self) {
@@ -459,7 +493,8 @@ impl Worker {
         let seat = self.seat();
         let mut roster = scheduler.crew.roster.lock();
         let has_surplus = scheduler.idle.has_surplus();
-        if seat.duty() == STUCK {
+        let was_stuck = seat.duty() == STUCK;
+        if was_stuck {
             // If it was called so for running on.
             thread_state::set_slice(0, None);
             if scheduler.idle.on_duty() < roster.wanted + roster.extra {
@@ -485,7 +520,9 @@ impl Worker {
             // It sleeps perhaps, with what it has set aside. It changes places with a spare one when it reports.
             scheduler.wake(last);
         }
-        if std::mem::take(searching) && scheduler.idle.end_search() {
+        // One that got up by itself perhaps leaves the poller to nobody.
+        let leaves_a_gap = if std::mem::take(searching) { scheduler.idle.end_search() } else { !was_stuck };
+        if leaves_a_gap {
             scheduler.notify();
         }
         self.hand_over();
@@ -530,6 +567,7 @@ impl Worker {
             until = until.filter(|&until| Instant::now() < until);
             if is_over || until.is_none() && seat.home.is_deserted() {
                 roster.spares.retain(|&spare| spare != self.index());
+                roster.leaving += 1;
                 drop(roster);
                 if is_over {
                     // Maybe it has run the last task itself.
@@ -538,7 +576,27 @@ impl Worker {
                 return Orders::End;
             }
             drop(roster);
-            self.member.rest(|| seat.sleep.park(until));
+            // No rest in the sense of the census: if its time is up the thread ends, and the destructors of the thread-locals
+            // that tasks have set here may wake somebody.
+            seat.sleep.park(until);
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_seat_is_taken_last() {
+        let crew = Crew::new(1, 17, "test", Instant::now());
+        let mut roster = crew.roster.lock();
+        for index in 0..17 {
+            assert_eq!(crew.vacant_seat(&mut roster), Some(index));
+        }
+        assert_eq!(crew.vacant_seat(&mut roster), None);
+        roster.vacant = vec![3, 16];
+        assert_eq!(crew.vacant_seat(&mut roster), Some(3));
+        assert_eq!(crew.vacant_seat(&mut roster), Some(16));
     }
 }

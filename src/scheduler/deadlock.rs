@@ -76,7 +76,9 @@ pub enum OnDeadlock {
     /// Whoever waits gets a panic whose message is a report: each task, what it waits for, for how long, where it was
     /// spawned.
     ///
-    /// The task that is waited for is cancelled first, and unwinds. If it can't be, all of the runtime's tasks are.
+    /// The task that is waited for is cancelled first, and unwinds. If it can't be, all of the runtime's tasks are. In a
+    /// program that is built with `panic = "abort"`, which can't unwind, the report is written to standard error, and
+    /// the program ends.
     #[default]
     Panic,
     /// The report is written to standard error, once, and they wait on.
@@ -181,6 +183,10 @@ impl Scheduler {
             whom.iter().for_each(|entry| entry.set_stage(GIVEN_UP));
         } else if at_stage(NOT_TOLD).next().is_some() {
             let report: Arc<str> = self.report().into();
+            if cfg!(panic = "abort") {
+                // To unwind is the program's end, by a message that says nothing of a deadlock.
+                write_to_stderr(&report);
+            }
             for entry in at_stage(NOT_TOLD) {
                 entry.set_report(Arc::clone(&report));
                 entry.set_stage(CANCELLED);

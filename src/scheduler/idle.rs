@@ -31,6 +31,8 @@
 //! * **Work trusted to a searcher that found none.** It came while the searcher was about to sleep, so nobody was woken for
 //!   it, and the last look finds it. The worker then gets up as a searcher, and wakes another one when it has its task: what
 //!   it was trusted with may be more than one.
+//! * **Work trusted to a searcher for whom it isn't**: a new task, to the last worker (see `crew.rs`). Its last look finds it,
+//!   and it gets another one up in its stead.
 //! * **A wake for a worker that has got up by itself** (it found work in its last look, or the poller gave it some).
 //!   It takes itself off the list under the lock. If it is no longer there, a waker has chosen it: then it has been
 //!   counted as searching, and it goes on as a searcher, so that the waker's work is looked for.
@@ -121,6 +123,9 @@ impl Idle {
     }
 
     /// A worker enters a blocking section. It must look into its own queue afterwards.
+    ///
+    /// Its duty says so already, and if the monitor relieves it of that first, the field is one too low for a moment: it is
+    /// the uppermost one, so no other is touched, and whoever reads it then calls the monitor in vain.
     #[inline]
     pub(super) fn go_away(&self) {
         // SeqCst: in one order with the counts of `sleep`, and a fence for the look.
@@ -155,7 +160,7 @@ impl Idle {
         if searching(counts) > 0 {
             Choice::Nothing
         } else if sleeping(counts) > 0 {
-            self.pop_sleeper()
+            self.pop_sleeper(None)
         } else if away(counts) > 0 {
             Choice::Relieve
         } else {
@@ -163,15 +168,23 @@ impl Idle {
         }
     }
 
+    /// `choose` for one that is counted as sleeping and has seen work that is not for it: another one has to come.
+    pub(super) fn choose_other(&self, worker: usize) -> Choice {
+        // SeqCst: pairs with the fence of `sleep`. The work was seen before it; whoever still searches looks after it.
+        fence(Ordering::SeqCst);
+        self.pop_sleeper(Some(worker))
+    }
+
     #[cold]
-    fn pop_sleeper(&self) -> Choice {
+    fn pop_sleeper(&self, except: Option<usize>) -> Choice {
         let mut sleepers = self.sleepers.lock();
         // Relaxed: a second publisher may have been faster.
         let counts = self.counts.load(Ordering::Relaxed);
         if searching(counts) > 0 {
             return Choice::Nothing;
         }
-        let Some(worker) = sleepers.pop() else {
+        let Some(worker) = sleepers.iter().rposition(|&worker| Some(worker) != except).map(|at| sleepers.remove(at))
+        else {
             // The last one has just got up.
             return if away(counts) > 0 { Choice::Relieve } else { Choice::Nothing };
         };

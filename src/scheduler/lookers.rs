@@ -3,7 +3,8 @@
 //! Each worker's thread notes the task that it runs in its context, by a plain store at every switch. Who reads that from
 //! outside must see to it that the task isn't freed before he has got a reference of his own, and tasks begin and end too
 //! often to pay much for that. So one can look only once the scheduler was told to stop: from then on each task that
-//! ends passes a lock, which a looker holds. Until then it costs a load and a branch.
+//! ends passes a lock, which a looker holds. Until then it costs a load and a branch. (Or one looks in a deadlock, when
+//! no worker ever moves again.)
 //!
 //! # The races, and why they can't happen
 //! * **A task is freed under the looker.** Before it is freed its worker clears the note, fences, and reads the phase;
@@ -60,7 +61,7 @@ impl Lookers {
         drop(self.0.lock());
     }
 
-    /// The tasks that run at this moment. Called after `Scheduler::stop`.
+    /// The tasks that run at this moment. Called after `Scheduler::stop`, or while every worker sleeps and none can be woken.
     pub(super) fn running(&self) -> Vec<TaskRef> {
         let places = self.0.lock();
         let note = |place: &Place| {

@@ -203,9 +203,15 @@ impl Scheduler {
         }
     }
 
-    /// Whether the caller is one of this scheduler's tasks.
+    /// Whether the caller is one of this scheduler's tasks, and not in a blocking section.
     pub(crate) fn is_local(&self) -> bool {
         self.local().is_some()
+    }
+
+    /// Whether the caller is one of this scheduler's tasks.
+    pub(crate) fn is_host_of_caller(&self) -> bool {
+        // SAFETY: the task that calls is alive.
+        current::task().is_some_and(|task| unsafe { task.as_ref() }.is_hosted_by(self.as_host()))
     }
 
     /// Makes sure of room for a task's stack. Every admitted task is launched.
@@ -292,6 +298,8 @@ impl Scheduler {
         let sum = |counter: fn(&Seat) -> &AtomicU64| {
             self.crew.iter().map(|seat| counter(seat).load(Ordering::Acquire)).sum::<u64>()
         };
+        // SeqCst: of two workers that have just ended the last two tasks, and come here, one sees both ended.
+        fence(Ordering::SeqCst);
         let ended = sum(|seat| &seat.ended);
         fence(Ordering::SeqCst);
         let spawned = self.spawned_outside.load(Ordering::Acquire) + sum(|seat| &seat.spawned);

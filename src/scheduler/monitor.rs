@@ -269,7 +269,8 @@ impl<'a> Watch<'a> {
         let monitor = &scheduler.monitor;
         let now = Instant::now();
         let timer = scheduler.crew.iter().filter(|seat| !seat.is_on_duty()).filter_map(|seat| seat.timers.next()).min();
-        let are_as_wanted = scheduler.idle.on_duty() == scheduler.crew.roster.lock().wanted;
+        let are_as_wanted =
+            scheduler.set_aside.is_empty() && scheduler.idle.on_duty() == scheduler.crew.roster.lock().wanted;
         let is_quiet = self.quiet_since.is_some_and(|since| now - since >= TO_SLEEP) && are_as_wanted;
         let state = if is_quiet {
             ASLEEP
@@ -353,7 +354,7 @@ impl<'a> Watch<'a> {
         self.follow_machine(now);
         self.reinforce(blocked, ran_on, unmoved);
         // To watch, or to find that it is one too many.
-        let is_unwatched = unmoved > 0 && scheduler.naps.load(Ordering::Relaxed) == 0;
+        let is_unwatched = unmoved + blocked > 0 && scheduler.naps.load(Ordering::Relaxed) == 0;
         if is_unwatched || scheduler.idle.has_surplus() {
             scheduler.call_for_nap();
         }
@@ -415,12 +416,14 @@ impl<'a> Watch<'a> {
             idle.set_quota(quota);
             quota
         };
-        let on_duty = idle.on_duty();
-        let error = if on_duty < quota { scheduler.call_in(quota - on_duty).err() } else { None };
-        // The last one is no help to what it has set aside.
-        let is_set_aside = !scheduler.set_aside.is_empty() && scheduler.crew.last_on_duty().is_some();
-        if idle.on_duty() == usize::from(is_set_aside) && (is_set_aside || error.is_some()) {
-            scheduler.shortage.give(scheduler.crew.threads(), error.and_then(|Short(error)| error));
+        // The last one is no help to what is set aside.
+        let no_help = usize::from(!scheduler.set_aside.is_empty() && scheduler.crew.last_on_duty().is_some());
+        let missing = (quota + no_help).saturating_sub(idle.on_duty());
+        if missing > 0
+            && let Err(Short(error)) = scheduler.call_in(missing)
+            && idle.on_duty() <= no_help
+        {
+            scheduler.shortage.give(scheduler.crew.threads(), error);
         }
     }
 

@@ -11,13 +11,16 @@ use std::time::Duration;
 
 /// Kinds of tasks that a report names; the others are counted.
 const KINDS: usize = 50;
+/// Characters of a task's name.
+const LONGEST_NAME: usize = 80;
 
 /// What makes tasks alike.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Kind {
     spawned_at: &'static Location<'static>,
     name: Option<String>,
-    reason: &'static str,
+    /// What it waits for; `None` if it blocks its kernel thread.
+    reason: Option<&'static str>,
 }
 
 struct Group {
@@ -29,13 +32,20 @@ struct Group {
 }
 
 impl Kind {
-    fn of(header: &Header) -> Kind {
-        // Relaxed: it is parked.
-        let reason = Reason::from_byte(header.reason.load(Ordering::Relaxed));
-        let reason = reason.map_or("go on", Reason::words);
+    fn of(header: &Header, is_parked: bool) -> Kind {
+        // Relaxed: nothing moves.
+        let reason = Reason::from_byte(header.reason.load(Ordering::Relaxed)).map_or("go on", Reason::words);
         let reason = if header.is_held() { "go on on its own kernel thread, which another task keeps" } else { reason };
-        Kind { spawned_at: header.spawned_at(), name: header.name().map(str::to_owned), reason }
+        Kind { spawned_at: header.spawned_at(), name: header.name().map(readable), reason: is_parked.then_some(reason) }
     }
+}
+
+/// A task's name is any text.
+fn readable(name: &str) -> String {
+    let mut chars = name.chars();
+    let start: String = chars.by_ref().take(LONGEST_NAME).collect();
+    let more = if chars.next().is_some() { ".." } else { "" };
+    format!("{}{more}", start.escape_debug())
 }
 
 impl Group {
@@ -52,16 +62,21 @@ impl Scheduler {
     pub(super) fn report(&self) -> String {
         let mut groups: BTreeMap<Kind, Group> = BTreeMap::new();
         let mut total = 0;
+        let mut add = |header: &Header, is_parked: bool| {
+            total += 1;
+            let empty = Group { first: u64::MAX, count: 0, longest: Duration::ZERO, shortest: Duration::MAX };
+            let waited = clock::elapsed(header.since.load(Ordering::Relaxed));
+            groups.entry(Kind::of(header, is_parked)).or_insert(empty).add(header, waited);
+        };
         self.registry.for_each(|task| {
             // SAFETY: a registered task is alive.
             let header = unsafe { task.as_ref() };
             if header.state.is_parked() || header.is_held() {
-                total += 1;
-                let empty = Group { first: u64::MAX, count: 0, longest: Duration::ZERO, shortest: Duration::MAX };
-                let waited = clock::elapsed(header.since.load(Ordering::Relaxed));
-                groups.entry(Kind::of(header)).or_insert(empty).add(header, waited);
+                add(header, true);
             }
         });
+        // Those that wait in a call of the system's, behind our back or in a section.
+        self.lookers.running().iter().for_each(|task| add(task, false));
         let mut groups: Vec<(Kind, Group)> = groups.into_iter().collect();
         groups.sort_by_key(|(_, group)| group.first);
         let s = if total == 1 { "task waits" } else { "tasks wait" };
@@ -84,10 +99,16 @@ fn describe(text: &mut String, kind: &Kind, group: &Group) -> fmt::Result {
     if let Some(name) = &kind.name {
         write!(text, " `{name}`")?;
     }
-    write!(text, " waits to {}", kind.reason)?;
-    write!(text, ", for {}; spawned at {}", Rounded(*longest), kind.spawned_at)?;
+    match kind.reason {
+        Some(reason) => write!(text, " waits to {reason}, for {}", Rounded(*longest))?,
+        None => text.push_str(" blocks its kernel thread"),
+    }
+    write!(text, "; spawned at {}", kind.spawned_at)?;
     if *count > 1 {
-        write!(text, "\n    {count} tasks like this, the last of them for {}", Rounded(*shortest))?;
+        write!(text, "\n    {count} tasks like this")?;
+        if kind.reason.is_some() {
+            write!(text, ", the last of them for {}", Rounded(*shortest))?;
+        }
     }
     Ok(())
 }

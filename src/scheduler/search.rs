@@ -39,6 +39,7 @@
 //! worker up to watch. (The first long run is not foreseen; it ends, or the queue's own wake-ups get somebody up.)
 
 use super::crew::{ON, Orders, Seat};
+use super::idle::Choice;
 use super::worker::Worker;
 use crate::control::{Header, blocks, clock};
 use crate::primitive::{AtomicU32, Ordering, spin_loop};
@@ -260,6 +261,10 @@ impl Worker {
         let in_sight = self.has_to_stay_up();
         if !in_sight {
             self.look_for_libraries();
+            if self.has_last_seat && !scheduler.set_aside.is_empty() {
+                // That isn't for this one, which perhaps was got up for it.
+                self.call_another();
+            }
             let nap = self.nap();
             let deadline = self.deadline(nap).into_iter().chain(self.trim()).min();
             self.note_run();
@@ -282,6 +287,13 @@ impl Worker {
         }
         self.fire(woken);
         searching
+    }
+
+    #[cold]
+    fn call_another(&self) {
+        if let Choice::Wake(index) = self.scheduler.idle.choose_other(self.index()) {
+            self.scheduler.wake(index);
+        }
     }
 
     /// Whether this sleep is to be a nap, and for how long; counts it by its kind.

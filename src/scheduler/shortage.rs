@@ -1,6 +1,7 @@
 //! What is said when tasks wait because there are no more threads.
 
 use crate::primitive::{AtomicBool, Ordering};
+use crate::wait::quietly;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -29,10 +30,11 @@ impl Shortage {
 impl fmt::Display for Shortage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Shortage { threads, error } = self;
-        write!(
-            f,
-            "all {threads} threads are kept by tasks that block or run on; other tasks wait until one comes back; "
-        )?;
+        match threads {
+            1 => f.write_str("the only thread is kept by a task that blocks or runs on")?,
+            _ => write!(f, "all {threads} threads are kept by tasks that block or run on")?,
+        }
+        f.write_str("; other tasks wait until one comes back; ")?;
         match error {
             None => f.write_str("raise `max_threads`, or have fewer tasks block at a time"),
             Some(error) => write!(f, "{error}"),
@@ -57,7 +59,8 @@ impl Warning {
     pub(super) fn give(&self, threads: usize, error: Option<io::Error>) {
         // Relaxed: only the monitor does this.
         if !self.given.swap(true, Ordering::Relaxed) {
-            (self.hook)(&Shortage { threads, error });
+            // Its panic (of `eprintln!`, too, if nobody reads that) would leave the workers without the monitor.
+            quietly(|| (self.hook)(&Shortage { threads, error }));
         }
     }
 }

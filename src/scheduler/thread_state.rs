@@ -1,5 +1,6 @@
 //! What the kernel tells of another thread of this process: whether it sleeps, and how much it has run.
 
+use crate::procfs;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
@@ -21,7 +22,7 @@ impl ThreadState {
     pub(super) fn watch(&mut self, thread: libc::pid_t) -> bool {
         if self.thread != thread {
             self.thread = thread;
-            self.stat = File::open(format!("/proc/self/task/{thread}/stat")).ok();
+            self.stat = procfs::of_thread(thread.cast_unsigned(), "stat").ok();
         }
         thread != 0
     }

@@ -79,7 +79,7 @@ impl fmt::Display for UnfinishedTask {
             write!(f, " `{name}`")?;
         }
         match self.state {
-            State::Runs => f.write_str(" runs"),
+            State::Runs => f.write_str(" runs, or blocks its kernel thread"),
             State::Waits(reason) => write!(f, " waits to {}", reason.words()),
             State::Ready => f.write_str(" is ready to run"),
             State::Held => {

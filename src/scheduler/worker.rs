@@ -178,17 +178,19 @@ extern "C" fn base(me: NonNull<Fiber>) -> ! {
                 continue;
             }
             let header = task.as_ref();
-            if let Some(fiber) = header.fiber.get() {
-                w.context.task.set(Some(task));
-                w.mark_if_stopping(header);
-                w.jump(me, fiber);
-            }
-            if w.is_last_one() {
+            let mine = me.as_ref().stack().expect("a task's stack").class();
+            // (A stack of another class was taken for this task: see `suspend`, which asks, too.)
+            if header.fiber.get().is_none() && mine == w.scheduler.default_class && w.is_last_one() {
+                // The note of it that `suspend` may have left goes first: see `lookers.rs`.
+                w.context.task.set(None);
                 w.set_aside(task);
                 continue;
             }
             w.context.task.set(Some(task));
-            let mine = me.as_ref().stack().expect("a task's stack").class();
+            if let Some(fiber) = header.fiber.get() {
+                w.mark_if_stopping(header);
+                w.jump(me, fiber);
+            }
             if header.stack_class != mine {
                 w.first.set(Some(task));
                 let fiber = w.fresh_fiber(header.stack_class);
@@ -256,6 +258,16 @@ pub(super) unsafe fn suspend(w: &Worker, how: Leave) {
         w.enroll(me);
     }
     let from = header.fiber.get().expect("a running task has a stack");
+    // SAFETY: it came out of a queue, so it is alive and ours.
+    let is_new = |task: NonNull<Header>| unsafe { task.as_ref() }.fiber.get().is_none();
+    let next = match next {
+        // Its stack's reservation stays with it, so none is taken for it here.
+        Some(task) if w.is_last_one() && is_new(task) => {
+            w.set_aside(task);
+            None
+        }
+        next => next,
+    };
     let to = match next {
         None => w.fresh_fiber(w.scheduler.default_class),
         // SAFETY: it came out of a queue, so it is alive and ours.

@@ -30,10 +30,3 @@ pub(crate) fn become_nobody_else() {
 pub(crate) fn threads() -> u64 {
     std::fs::read_dir("/proc/self/task").expect("procfs").count() as u64
 }
-
-#[track_caller]
-pub(crate) fn passes_in_a_child(test: &str) {
-    let output = super::common::in_child(test);
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{:?}\n{}\n{error}", output.status, String::from_utf8_lossy(&output.stdout));
-}

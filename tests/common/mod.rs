@@ -20,13 +20,18 @@ pub(crate) fn runtime(workers: usize) -> Runtime {
     Builder::new().workers(workers).build().expect("a runtime")
 }
 
+/// Another one each time, unless `THRONG_SEED` fixes it. For the caller to print.
+pub(crate) fn seed() -> u64 {
+    match std::env::var("THRONG_SEED") {
+        Ok(seed) => seed.parse().expect("THRONG_SEED is a number"),
+        Err(_) => std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), ()),
+    }
+}
+
 /// Runs `f` for 1, 2, 4 and 8 workers, each with a seed that is printed; `THRONG_SEED` fixes it.
 pub(crate) fn with_workers(f: impl Fn(&Runtime, &Random)) {
     for workers in WORKERS {
-        let seed = match std::env::var("THRONG_SEED") {
-            Ok(seed) => seed.parse().expect("THRONG_SEED is a number"),
-            Err(_) => std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), workers),
-        };
+        let seed = seed();
         println!("{workers} workers, THRONG_SEED={seed}");
         let runtime = Builder::new().workers(workers).seed(seed).build().expect("a runtime");
         f(&runtime, &Random::new(seed));
@@ -84,17 +89,39 @@ impl Drop for Dropped {
     }
 }
 
-/// Runs one test of this file in a process of its own, with `THRONG_CHILD` set.
-pub(crate) fn in_child(test: &str) -> std::process::Output {
-    std::process::Command::new(std::env::current_exe().expect("a test has a file"))
+/// Whether this is a process that was made for one test.
+pub(crate) fn is_child() -> bool {
+    std::env::var_os("THRONG_CHILD").is_some()
+}
+
+/// Runs one test of this file in a process of its own. It must pass; what it printed is returned.
+#[track_caller]
+fn in_child(test: &str) -> String {
+    let output = std::process::Command::new(std::env::current_exe().expect("a test has a file"))
         .args([test, "--exact", "--nocapture", "--test-threads=1"])
         .env("THRONG_CHILD", "1")
         .output()
-        .expect("a child process")
+        .expect("a child process");
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    let passed = output.status.success() && printed.contains("1 passed");
+    assert!(passed, "{:?}\n{printed}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+    printed
 }
 
-pub(crate) fn is_child() -> bool {
-    std::env::var_os("THRONG_CHILD").is_some()
+/// For a test that returns this where it isn't in a process of its own.
+#[track_caller]
+pub(crate) fn passes_in_a_child(test: &str) {
+    in_child(test);
+}
+
+/// The body of a test: runs `f` in a process of its own, in which the panic hook must not be called meanwhile.
+#[track_caller]
+pub(crate) fn leaves_the_hook_alone(test: &str, f: impl FnOnce()) {
+    if is_child() {
+        std::panic::set_hook(Box::new(|info| println!("HOOK {info}")));
+        return f();
+    }
+    assert!(!in_child(test).contains("HOOK"));
 }
 
 pub(crate) fn elapsed_at_least(start: Instant, least: Duration) {

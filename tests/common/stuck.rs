@@ -1,11 +1,35 @@
 //! Tasks that keep their kernel threads until they are told to go on.
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use super::common::until;
+use super::common::{ms, until};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use throng::JoinHandle;
+use throng::chan::bounded;
 use throng::runtime::Runtime;
+use throng::{JoinHandle, task};
+
+/// A runtime that may come to need more threads than it may have, which nobody is told.
+pub(crate) fn short_of_threads(workers: usize, max_threads: usize) -> Runtime {
+    Runtime::builder().workers(workers).max_threads(max_threads).on_shortage(|_| {}).build().expect("a runtime")
+}
+
+/// What takes workers: tasks that yield, sleep, are spawned, and talk.
+pub(crate) fn ordinary_work(runtime: &Runtime) {
+    runtime.run(|| {
+        let (s, r) = bounded(0);
+        throng::scope(|scope| {
+            for i in 0..10 {
+                let s = s.clone();
+                scope.spawn(move || {
+                    task::yield_now();
+                    s.send(i).unwrap();
+                    task::sleep(ms(1));
+                });
+            }
+            assert_eq!((0..10).map(|_| r.recv().unwrap()).sum::<i32>(), 45);
+        });
+    });
+}
 
 /// How a task keeps its kernel thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +60,16 @@ impl Gate {
         let _held = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         self.is_open.store(true, SeqCst);
         self.opened.notify_all();
+    }
+
+    /// What opens it when it is called for the last of so many times.
+    pub(crate) fn opener(self: &Arc<Gate>, calls: usize) -> impl Fn() + Clone + Send + 'static {
+        let (gate, left) = (Arc::clone(self), Arc::new(AtomicUsize::new(calls)));
+        move || {
+            if left.fetch_sub(1, SeqCst) == 1 {
+                gate.open();
+            }
+        }
     }
 
     /// Keeps the kernel thread until it is open.
@@ -74,6 +108,10 @@ impl Stuck {
         });
         let tasks = tasks.collect();
         Stuck { gate, begun, tasks }
+    }
+
+    pub(crate) fn tasks(&self) -> &[JoinHandle<()>] {
+        &self.tasks
     }
 
     /// How many of them keep a thread.
