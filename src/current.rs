@@ -12,6 +12,7 @@ use crate::primitive::{Ordering, StaticAtomicU64};
 use crate::rng;
 use std::cell::Cell;
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::ptr::{self, NonNull};
 
 struct Slot {
@@ -29,6 +30,15 @@ thread_local! {
 #[inline(never)]
 pub(crate) fn context() -> *const Context {
     SLOT.with(|slot| slot.context.get())
+}
+
+/// Where this kernel thread's slot is, for who looks at its storage from outside.
+#[inline(never)]
+pub(crate) fn slot() -> Range<usize> {
+    SLOT.with(|slot| {
+        let start = std::ptr::from_ref(slot).addr();
+        start..start + size_of::<Slot>()
+    })
 }
 
 /// A number of this kernel thread's generator.

@@ -75,6 +75,18 @@ impl Fiber {
         self.stack.as_deref()
     }
 
+    /// What of its stack a suspended fiber has in use: the addresses of the lowest word and of what lies above the highest.
+    /// Whatever its computation can still reach by stack or registers lies there.
+    ///
+    /// # Safety
+    /// It is suspended, was made by `on`, and the caller alone may resume it.
+    pub(crate) unsafe fn live(&self) -> std::ops::Range<usize> {
+        // SAFETY: a suspended fiber's context is saved.
+        let lowest = unsafe { self.saved.get().assume_init().lowest() };
+        // It begins below this record.
+        lowest.addr()..std::ptr::from_ref(self).addr()
+    }
+
     /// Takes the stack of a fiber that has ended.
     ///
     /// # Safety

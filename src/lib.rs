@@ -170,15 +170,18 @@
 //!
 //! # What a task may not assume
 //! A task may go on, after a wait, on another kernel thread than before, and other tasks ran on the old one meanwhile. What
-//! belongs to a kernel thread must therefore not be held across a wait, though the compiler doesn't object:
+//! belongs to a kernel thread should therefore not be held across a wait, though the compiler doesn't object:
 //!
 //! * a reference into a thread-local: in `KEY.with(|value| ..)` don't wait, nor while a `RefCell` in there is borrowed;
 //! * what shares something with a thread-local, such as an `Rc` out of one: the handle that `rand::rng()` returns, a span of
 //!   `tracing` that was entered;
 //! * a guard that its thread must release: those of [`std::sync`] and of [`std::io::stdout`]'s lock.
 //!
-//! To break this rule can be undefined behaviour, although [`spawn`] is a safe function: it is a hole in what Rust promises,
-//! which comes with tasks that have stacks and change threads.
+//! To move a task that holds such a thing can be undefined behaviour, although [`spawn`] is a safe function: it is a hole in what
+//! Rust promises, which comes with tasks that have stacks and change threads. So before a task goes on on another thread its
+//! stack is searched for what leads back to the one that it has left; where something does, it goes on there. This *migration
+//! guard* sees most of the first two kinds, and not the third. [`Migration::BeforeFirstRun`](runtime::Migration) moves no
+//! task that has begun, and [`task::pin`] keeps one on its thread. The repository's `docs/soundness.md` has all of it.
 //!
 //! [`std::thread::current`] and [`std::thread::park`] speak of the worker; [`task::current`] and [`task::park`] of the task.
 //!
@@ -236,6 +239,8 @@ pub mod task;
 pub mod time;
 #[allow(unsafe_code)]
 mod timer;
+#[allow(unsafe_code)]
+mod tls;
 #[allow(unsafe_code)]
 mod wait;
 

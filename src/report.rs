@@ -34,6 +34,7 @@ impl Kind {
     fn of(header: &Header, is_parked: bool) -> Kind {
         // Relaxed: nothing moves.
         let reason = Reason::from_byte(header.reason.load(Ordering::Relaxed)).map_or("go on", Reason::words);
+        let reason = if header.is_held() { "go on on its own kernel thread, which another task keeps" } else { reason };
         Kind { spawned_at: header.spawned_at(), name: header.name().map(readable), reason: is_parked.then_some(reason) }
     }
 }

@@ -22,8 +22,8 @@ use crate::join::{self, JoinHandle, Observer};
 use crate::netpoll::Netpoll;
 use crate::overflow;
 use crate::park::{self, Reason};
-pub use crate::scheduler::{OnDeadlock, Shortage, Unfinished, UnfinishedTask};
-use crate::scheduler::{OnShortage, Scheduler};
+pub use crate::scheduler::{Metrics, Migration, OnDeadlock, Shortage, Unfinished, UnfinishedTask};
+use crate::scheduler::{OnShortage, Policy, Scheduler};
 use crate::sim::{self, Simulator};
 use crate::stack;
 use std::fmt;
@@ -61,14 +61,16 @@ pub struct Builder {
     seed: Option<u64>,
     on_shortage: Option<OnShortage>,
     on_deadlock: OnDeadlock,
+    migration: Policy,
 }
 
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Builder { workers, max_threads, stack_size, name, seed, on_shortage: _, on_deadlock } = self;
+        let Builder { workers, max_threads, stack_size, name, seed, on_shortage: _, on_deadlock, migration } = self;
         let mut debug = f.debug_struct("Builder");
         debug.field("workers", workers).field("max_threads", max_threads).field("stack_size", stack_size);
-        debug.field("name", name).field("seed", seed).field("on_deadlock", on_deadlock).finish_non_exhaustive()
+        debug.field("name", name).field("seed", seed).field("on_deadlock", on_deadlock);
+        debug.field("migration", migration).finish_non_exhaustive()
     }
 }
 
@@ -89,6 +91,7 @@ impl Builder {
             seed: None,
             on_shortage: None,
             on_deadlock: OnDeadlock::Panic,
+            migration: Policy::Guarded,
         }
     }
 
@@ -150,6 +153,40 @@ impl Builder {
         self
     }
 
+    /// Which tasks move from one kernel thread to another; by default [`Migration::Guarded`].
+    ///
+    /// # Examples
+    /// ```
+    /// use throng::runtime::{Builder, Migration};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let runtime = Builder::new().workers(2).migration(Migration::BeforeFirstRun).build()?;
+    /// runtime.run(|| {
+    ///     let before = std::thread::current().id();
+    ///     throng::task::yield_now();
+    ///     assert_eq!(std::thread::current().id(), before);
+    /// });
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn migration(mut self, migration: Migration) -> Builder {
+        self.migration = migration.into();
+        self
+    }
+
+    /// Lets every task move that isn't [pinned](crate::task::pin), whatever it holds: for comparisons, and for programs whose
+    /// tasks are known to hold nothing of their threads' while they wait. It saves the guard's look at a stack that moves, which
+    /// takes some nanoseconds.
+    ///
+    /// # Safety
+    /// No task of the runtime, with all the code that it calls, keeps what belongs to its kernel thread while it waits, yields,
+    /// or does anything else that may let others run: no reference into a thread-local, nothing that shares memory with one, no
+    /// guard that its thread must release.
+    pub unsafe fn migration_unguarded(mut self) -> Builder {
+        self.migration = Policy::Unguarded;
+        self
+    }
+
     /// Starts the runtime.
     ///
     /// # Errors
@@ -185,7 +222,8 @@ impl Builder {
         asymmetric::prepare();
         overflow::install();
         let seed = self.seed.unwrap_or_else(crate::rng::shared);
-        let scheduler = Scheduler::start(workers, max_threads, class, &self.name, seed, self.on_shortage)?;
+        let scheduler =
+            Scheduler::start(workers, max_threads, class, self.migration, &self.name, seed, self.on_shortage)?;
         scheduler.set_on_deadlock(self.on_deadlock);
         if self.workers.is_none() {
             scheduler.follow_machine();
@@ -284,6 +322,22 @@ impl Runtime {
     /// How many workers run tasks at the same time.
     pub fn workers(&self) -> usize {
         self.scheduler().workers()
+    }
+
+    /// What it has counted so far. Each figure is right in itself; they are not of one moment.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let runtime = throng::runtime::Builder::new().workers(1).build()?;
+    /// runtime.run(throng::task::yield_now);
+    /// // There is nowhere to go.
+    /// assert_eq!(runtime.metrics().migrations(), 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn metrics(&self) -> Metrics {
+        self.scheduler().metrics()
     }
 
     #[track_caller]
@@ -439,6 +493,15 @@ pub fn deadlock_detection() -> Result<(), DetectionOff> {
         Ok(scheduler) => detection(scheduler),
         Err(error) => Err(DetectionOff(format!("there is no runtime: {error}"))),
     }
+}
+
+/// [`Runtime::metrics`] for the runtime of the task that calls, else for the global one; all zero if there is none.
+pub fn metrics() -> Metrics {
+    let context = current::context();
+    if context.is_null() && GLOBAL.get().is_none() {
+        return Metrics::default();
+    }
+    scheduler().map(Scheduler::metrics).unwrap_or_default()
 }
 
 /// The global runtime, started by the first who asks.

@@ -20,7 +20,7 @@
 //!
 //! # What differs from `std::thread`
 //! * Thread-locals belong to the worker, which a task may change with each wait; see
-//!   [the rule](crate#what-a-task-may-not-assume).
+//!   [the rule](crate#what-a-task-may-not-assume), and [`pin`].
 //! * A task can be [cancelled](JoinHandle::cancel). [`join`](JoinHandle::join) returns an error then, whose payload is a
 //!   [`Cancelled`](crate::cancel::Cancelled).
 //! * [`JoinHandle::task`] is `std`'s `thread`, and yields a [`Task`]; [`TaskId`] is its `ThreadId`. A handle is a future,
@@ -40,6 +40,7 @@ use crate::join;
 use crate::park;
 use crate::runtime::{self, Runtime, Settings};
 use std::io;
+use std::marker::PhantomData;
 use std::time::{Duration, Instant};
 
 pub use crate::control::TaskId;
@@ -200,6 +201,62 @@ pub fn try_current() -> Option<Task> {
             Task(TaskRef::from_raw(task))
         }
     })
+}
+
+/// Keeps the task that calls on its kernel thread, until the guard is dropped.
+///
+/// For code that holds what belongs to the thread across a wait, where the runtime's [migration
+/// guard](crate::runtime::Migration) may not see it. Other tasks run on the thread meanwhile: what it holds isn't
+/// locked, and they may use the same thread-locals. While the thread is kept by another task that blocks or computes for long, this
+/// one waits, as no other thread can take it over.
+///
+/// Guards can be nested. Outside a task it does nothing.
+///
+/// # Panics
+/// If there are 65,535 of them in this task.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use throng::task;
+///
+/// throng::spawn(|| {
+///     let _pinned = task::pin();
+///     let thread = std::thread::current().id();
+///     task::sleep(Duration::from_millis(1));
+///     assert_eq!(std::thread::current().id(), thread);
+/// })
+/// .join()
+/// .unwrap();
+/// ```
+#[doc(alias = "LockOSThread")]
+pub fn pin() -> Pinned {
+    let task = try_current();
+    if let Some(task) = &task {
+        let pins = &task.0.pins;
+        pins.set(pins.get().checked_add(1).expect("fewer than 65,536 guards pin a task"));
+    }
+    Pinned { task, _of_its_thread: PhantomData }
+}
+
+/// The task that made it stays on its kernel thread while it lives; see [`pin`].
+#[derive(Debug)]
+#[must_use = "the task is pinned as long as this lives"]
+pub struct Pinned {
+    task: Option<Task>,
+    _of_its_thread: PhantomData<*const ()>,
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        // It can get to another task, by a thread-local. Then the one that made it stays pinned: the count is its own.
+        if let Some(task) = &self.task
+            && current::task() == Some(task.0.as_ptr())
+        {
+            let pins = &task.0.pins;
+            pins.set(pins.get() - 1);
+        }
+    }
 }
 
 /// Lets other tasks run first. Outside a task it yields the kernel thread.

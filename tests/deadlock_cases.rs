@@ -44,6 +44,7 @@ const CASES: &[(&str, End, fn())] = &[
     ("threads that wait for threads", End::Returns, threads_that_wait_for_threads),
     ("a thread that was in the way", End::Returns, a_thread_that_was_in_the_way),
     ("a shield", End::Hangs("they can't be unwound"), a_shield),
+    ("a stuck home", End::Hangs("waits to go on on its own kernel thread, which another task keeps"), a_stuck_home),
     ("report only", End::Hangs("waits to be unparked"), report_only),
     ("ignored", End::Returns, ignored),
     ("a timer", End::Returns, a_timer),
@@ -294,6 +295,23 @@ fn a_thread_that_was_in_the_way() {
 
 fn a_shield() {
     throng::run(|| shield(hang));
+}
+
+/// A task that must go on on a kernel thread which another task keeps for ever.
+fn a_stuck_home() {
+    let runtime = Runtime::builder().workers(1).build().expect("a runtime");
+    runtime.run(|| {
+        let _pinned = task::pin();
+        let root = task::current();
+        throng::spawn(move || {
+            // On another thread, when this one is known to be stuck.
+            throng::spawn(move || root.unpark());
+            let lock = Mutex::new(());
+            let _first = lock.lock();
+            let _second = lock.lock();
+        });
+        task::park();
+    });
 }
 
 fn report_only() {

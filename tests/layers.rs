@@ -17,6 +17,7 @@ const FLOORS: &[(&str, &str)] = &[
     ("arch", "1"),
     ("census", "1"),
     ("stack", "1"),
+    ("tls", "1b"),
     ("fiber", "2"),
     ("control", "3"),
     ("current", "3b"),

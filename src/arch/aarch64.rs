@@ -102,3 +102,24 @@ pub(crate) unsafe fn jump(to: StackPointer) -> ! {
         )
     }
 }
+
+/// The calling kernel thread's thread pointer. Not to be kept across a switch.
+#[inline(always)]
+pub(crate) fn thread_pointer() -> usize {
+    let pointer;
+    // SAFETY: every program may read this register.
+    unsafe { asm!("mrs {}, tpidr_el0", out(reg) pointer, options(nomem, nostack, preserves_flags)) };
+    pointer
+}
+
+/// Reads a word whatever lies there.
+///
+/// # Safety
+/// As on x86-64.
+#[inline(always)]
+pub(crate) unsafe fn peek(at: usize) -> usize {
+    let word;
+    // SAFETY: as on x86-64.
+    unsafe { asm!("ldr {}, [{}]", out(reg) word, in(reg) at, options(nostack, preserves_flags, readonly)) };
+    word
+}

@@ -77,7 +77,8 @@
 //!   stack pointer, on a stack aligned as the ABI wants it, with no way to return, its return address described as undefined,
 //!   and a frame pointer of zero, if it has one;
 //! - `switch` and `jump`: as documented in the file for x86-64, which is the model. Anything that the ABI or the compiler can
-//!   keep in a register and that is not in [`Saved`] must be clobbered.
+//!   keep in a register and that is not in [`Saved`] must be clobbered;
+//! - `thread_pointer` and `peek`, with which the migration guard looks for what belongs to a kernel thread.
 //!
 //! `tests.rs` is the port's acceptance test. The stack must grow downwards, and signal
 //! handlers must leave the memory above the stack pointer alone.
@@ -106,7 +107,7 @@ compile_error!(
 #[cfg(all(test, not(throng_tsan)))]
 mod tests;
 
-pub(crate) use self::machine::{jump, switch};
+pub(crate) use self::machine::{jump, peek, switch, thread_pointer};
 
 /// The registers of a suspended context that can't be declared clobbered.
 ///
@@ -133,9 +134,9 @@ unsafe impl Send for StackPointer {}
 // SAFETY: as above, and nothing is mutable through a shared one.
 unsafe impl Sync for StackPointer {}
 
-#[cfg(test)]
 impl StackPointer {
     /// Stands where no context is suspended.
+    #[cfg(test)]
     pub(crate) const NULL: Self = Self(std::ptr::null_mut());
 
     /// The saved registers, for whoever unwinds a suspended context.

@@ -98,3 +98,25 @@ pub(crate) unsafe fn jump(to: StackPointer) -> ! {
         )
     }
 }
+
+/// The calling kernel thread's thread pointer. Not to be kept across a switch.
+#[inline(always)]
+pub(crate) fn thread_pointer() -> usize {
+    let pointer;
+    // SAFETY: the ABI wants the thread pointer's own value at the place that it points to; nothing is written.
+    unsafe { asm!("mov {}, fs:0", out(reg) pointer, options(nostack, preserves_flags, readonly)) };
+    pointer
+}
+
+/// Reads a word whatever lies there: a part of a frame that was never initialised, or what another thread writes at this
+/// moment. Rust's own loads may do neither.
+///
+/// # Safety
+/// The word is mapped and readable.
+#[inline(always)]
+pub(crate) unsafe fn peek(at: usize) -> usize {
+    let word;
+    // SAFETY: the caller's. The processor reads an aligned word as a whole, and knows of no uninitialised ones.
+    unsafe { asm!("mov {}, [{}]", out(reg) word, in(reg) at, options(nostack, preserves_flags, readonly)) };
+    word
+}

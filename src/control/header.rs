@@ -5,8 +5,8 @@
 //! runtime's reference; a wait queue holds none, because a waiter leaves its queues before it goes on.
 //!
 //! # Invariants
-//! * `fiber`, `shard`, `place` and `scopes` (but for its flags) belong to whoever runs the task, or, while it is suspended, to
-//!   whoever will resume it.
+//! * `fiber`, `shard`, `place`, `pins`, `home` (but for looks) and `scopes` (but for its flags) belong to whoever runs the
+//!   task, or, while it is suspended, to whoever will resume it.
 //! * `host` outlives the task's run; it is not touched after the task has finished.
 
 use super::{Claimed, Outcome, Schedule, Scopes, State};
@@ -58,6 +58,10 @@ pub(crate) struct Vtable {
     pub(crate) free: unsafe fn(NonNull<Header>),
 }
 
+/// In `home`.
+const HELD: u32 = 1 << 31;
+const NOWHERE: u32 = u32::MAX;
+
 #[repr(C)]
 pub(crate) struct Header {
     pub(crate) state: State,
@@ -66,8 +70,12 @@ pub(crate) struct Header {
     pub(crate) reason: AtomicU8,
     /// The class of stack it runs on; accounted for when it was spawned.
     pub(crate) stack_class: Class,
+    /// How many guards keep it on its kernel thread.
+    pub(crate) pins: Cell<u16>,
     /// When the present wait began, by the coarse clock. As `reason`.
     pub(crate) since: AtomicU32,
+    /// Which of the host's threads it left its stack on; a host's business. `NOWHERE` before the first time.
+    home: AtomicU32,
     pub(crate) scopes: Scopes,
     pub(crate) fiber: Cell<Option<NonNull<Fiber>>>,
     /// Which of the host's lists it is in, counted from 1; 0 is none. For whoever runs the task.
@@ -106,6 +114,8 @@ impl Header {
             refs: AtomicU32::new(refs),
             reason: AtomicU8::new(0),
             since: AtomicU32::new(0),
+            pins: Cell::new(0),
+            home: AtomicU32::new(NOWHERE),
             scopes: Scopes::new(),
             stack_class,
             fiber: Cell::new(None),
@@ -145,6 +155,33 @@ impl Header {
     pub(crate) unsafe fn host(&self) -> &dyn Schedule {
         // SAFETY: a host outlives its unfinished tasks.
         unsafe { self.host.as_ref() }
+    }
+
+    /// See `home`. Relaxed throughout: to others it is a hint.
+    #[inline]
+    pub(crate) fn home(&self) -> usize {
+        (self.home.load(Ordering::Relaxed) & !HELD) as usize
+    }
+
+    /// Whether that is its home, and it isn't held.
+    #[inline]
+    pub(crate) fn is_at_home(&self, here: usize) -> bool {
+        self.home.load(Ordering::Relaxed) == here as u32
+    }
+
+    pub(crate) fn set_home(&self, home: usize) {
+        self.home.store(home as u32, Ordering::Relaxed);
+    }
+
+    /// Whether it lies where nobody but its home's thread takes it.
+    pub(crate) fn is_held(&self) -> bool {
+        let home = self.home.load(Ordering::Relaxed);
+        home != NOWHERE && home & HELD != 0
+    }
+
+    pub(crate) fn set_held(&self, held: bool) {
+        let home = self.home.load(Ordering::Relaxed) & !HELD;
+        self.home.store(if held { home | HELD } else { home }, Ordering::Relaxed);
     }
 
     pub(crate) fn name(&self) -> Option<&str> {

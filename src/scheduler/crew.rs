@@ -21,9 +21,13 @@
 //!  called in
 //! ```
 //!
+//! A spare thread that has tasks in its inbox (see `home.rs`), which nobody else may run, runs them one by one: it is off duty
+//! meanwhile, as one that is stuck, and spare again when the task leaves its stack.
+//!
 //! ON and AWAY are *on duty*. As many as are wanted are kept there: a seat that is relieved of its duty (it becomes
 //! STUCK) is replaced by a spare one, whose thread is parked or has yet to be started. Where there are too many, since
-//! the stuck came back, some become spare. A spare thread ends after [`SPARE_FOR`] without work; its seat stays.
+//! the stuck came back, some become spare. A spare thread ends after [`SPARE_FOR`] without work, unless it is some task's home; its
+//! seat stays.
 //!
 //! Duties change under the lock of the roster, but for ON and AWAY, which a worker and the monitor exchange by
 //! compare-and-swap, so that an announced section costs no lock; see `duty.rs`.
@@ -60,7 +64,9 @@
 //! more than it helps.
 
 use super::duty::{Duty, ON, SPARE, STUCK};
+use super::home::Home;
 use super::idle::Idle;
+use super::migration::Counters;
 use super::sleep::Sleep;
 use super::slot::NextSlot;
 use super::tally::Tally;
@@ -105,6 +111,8 @@ pub(super) struct Seat {
     pub(super) sleep: Sleep,
     /// How many tasks were spawned and ended here.
     pub(super) tally: Tally,
+    pub(super) home: Home,
+    pub(super) migrations: Counters,
     /// The kernel's name of the thread; 0 while there is none.
     pub(super) thread: AtomicI32,
     /// The queue's own end, while no thread has it.
@@ -122,6 +130,8 @@ impl Seat {
             timers: Timers::new(start),
             sleep: Sleep::new(),
             tally: Tally::new(),
+            home: Home::new(),
+            migrations: Counters::new(),
             thread: AtomicI32::new(0),
             queue: Mutex::new(Some(queue)),
         }))
@@ -184,6 +194,8 @@ pub(super) struct Roster {
 #[derive(PartialEq, Eq)]
 pub(super) enum Orders {
     Work,
+    /// To run a task of its inbox, off duty.
+    Visit,
     End,
 }
 
@@ -519,14 +531,24 @@ impl Worker {
     fn wait_as_spare(&self) -> Orders {
         let scheduler = &*self.scheduler;
         let seat = self.seat();
-        let until = Instant::now() + SPARE_FOR;
+        // Once it has waited for that it waits for the last of its tasks.
+        let mut until = Some(Instant::now() + SPARE_FOR);
         loop {
             let is_over = scheduler.is_over();
             let mut roster = scheduler.crew.roster.lock();
             if seat.duty() == ON {
+                seat.home.stay();
                 return Orders::Work;
             }
-            if is_over || Instant::now() >= until {
+            if seat.home.is_filled() {
+                roster.spares.retain(|&spare| spare != self.index());
+                // As one whose task came back, but another one than it was.
+                seat.duty.visit();
+                seat.home.stay();
+                return Orders::Visit;
+            }
+            until = until.filter(|&until| Instant::now() < until);
+            if is_over || until.is_none() && seat.home.is_deserted() {
                 roster.spares.retain(|&spare| spare != self.index());
                 roster.leaving += 1;
                 drop(roster);
@@ -539,7 +561,7 @@ impl Worker {
             drop(roster);
             // No rest in the sense of the census: if its time is up the thread ends, and the destructors of the thread-locals
             // that tasks have set here may wake somebody.
-            seat.sleep.park(Some(until));
+            seat.sleep.park(until);
         }
     }
 }

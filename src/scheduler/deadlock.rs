@@ -1,14 +1,14 @@
 //! Deadlocks: every task waits, and nothing is left that could wake one.
 //!
 //! # When it is one
-//! Somebody waits from outside for a task's end (in `run`, or a plain thread in `join`), that task is parked, and at one
-//! moment
+//! Somebody waits from outside for a task's end (in `run`, or a plain thread in `join`), that task is parked, or in the inbox of a
+//! thread that doesn't come (see `home.rs`), and at one moment
 //!
 //! 1. no kernel thread of the process could ever go on by itself, but for those of the crate that rest, and the one that
 //!    looks; that is the business of [`census`], which also says why that is a moment, and what else a task could be
 //!    woken by;
-//! 2. and those that rest will find nothing to do: in no scheduler of the process is there a task in a queue, a slot or
-//!    the injector, a timer, or anybody who waits for a socket.
+//! 2. and those that rest will find nothing to do: in no scheduler of the process is there a task in a queue, a slot,
+//!    the injector, or the inbox of one that rests, a timer, or anybody who waits for a socket.
 //!
 //! From that moment on nothing happens: whatever a kernel thread would do, it does because another one wakes it, or
 //! because the kernel lets it, and each way of that is among the two. So the tasks wait for ever, and it doesn't matter how
@@ -46,6 +46,7 @@
 //! each kernel thread, twice: some 50 µs each.
 
 use super::crew::Seat;
+use super::duty::{ON, SPARE};
 use super::{RUNNING, Scheduler};
 use crate::awaited::{self, Entry};
 use crate::census;
@@ -155,14 +156,16 @@ impl Scheduler {
         let mut whom = awaited::among(self.as_host());
         whom.retain(|entry| {
             let reason = Reason::from_byte(entry.task.reason.load(Ordering::Relaxed));
-            entry.task.state.is_parked() && reason.is_some_and(|reason| reason != Reason::Run)
+            (entry.task.state.is_parked() || entry.task.is_held()) && reason.is_some_and(|reason| reason != Reason::Run)
         });
         whom
     }
 
     /// Whether no worker that gets up by itself would find anything to do.
     fn has_nothing_to_do(&self) -> bool {
-        let idle = |seat: &Seat| seat.timers.is_empty() && !seat.has_work();
+        // The inbox of one that is stuck is nobody else's work, and it is judged as what keeps it.
+        let has_mail = |seat: &Seat| seat.home.is_filled() && matches!(seat.duty(), ON | SPARE);
+        let idle = |seat: &Seat| seat.timers.is_empty() && !seat.has_work() && !has_mail(seat);
         // One that has ended, and has left tasks behind, has no workers.
         self.exits.lock().left == 0
             || self.injector.is_empty()
@@ -206,7 +209,7 @@ impl Scheduler {
         self.registry.for_each(|task| {
             // SAFETY: a registered task is alive.
             let header = unsafe { task.as_ref() };
-            if header.state.is_parked() {
+            if header.state.is_parked() || header.is_held() {
                 // The number is given out when it is asked for, so those that don't wait aren't asked.
                 report.add(header.id().get(), header, clock::elapsed(header.since.load(Ordering::Relaxed)));
             }

@@ -96,6 +96,12 @@ impl Duty {
         // Release: as in `take_up`.
         self.0.store(SPARE, Ordering::Release);
     }
+
+    /// Makes a spare one stuck, with a task that only its thread may run.
+    pub(super) fn visit(&self) {
+        // Release: as in `take_up`.
+        self.0.store(STUCK, Ordering::Release);
+    }
 }
 
 #[cfg(all(test, loom))]

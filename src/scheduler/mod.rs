@@ -10,7 +10,8 @@
 //!
 //! # Where a runnable task can be
 //! In a worker's next slot, in a worker's queue, or in the injector, which takes those made runnable by threads that
-//! are no workers. Each is looked into by every worker before it sleeps.
+//! are no workers. Each is looked into by every worker before it sleeps. And in a worker's inbox, if it must go on there and
+//! nowhere else (see `migration.rs`, `home.rs`): into that only the worker itself looks.
 //!
 //! # Shutdown
 //! `stop` marks the scheduler as stopping and cancels every task in the registry. From then on a task that parks is
@@ -25,8 +26,10 @@
 mod crew;
 mod deadlock;
 mod duty;
+mod home;
 mod idle;
 mod lookers;
+mod migration;
 mod monitor;
 mod registry;
 mod search;
@@ -53,6 +56,8 @@ use crossbeam_deque::Injector;
 pub use deadlock::OnDeadlock;
 use idle::{Choice, Idle};
 use lookers::Lookers;
+pub(crate) use migration::Policy;
+pub use migration::{Metrics, Migration};
 use monitor::Monitor;
 use parking_lot::{Mutex, MutexGuard};
 use registry::Registry;
@@ -98,6 +103,7 @@ pub(crate) struct Scheduler {
     registry: Registry,
     lookers: Lookers,
     default_class: Class,
+    policy: Policy,
     /// How many of the sleepers sleep for a moment only; see `search.rs`.
     naps: AtomicU32,
     phase: AtomicU8,
@@ -117,6 +123,7 @@ impl Scheduler {
         workers: usize,
         max_threads: usize,
         default_class: Class,
+        policy: Policy,
         name: &str,
         seed: u64,
         on_shortage: Option<OnShortage>,
@@ -136,6 +143,7 @@ impl Scheduler {
             registry: Registry::new(workers),
             lookers: Lookers::new(),
             default_class,
+            policy,
             naps: AtomicU32::new(0),
             phase: AtomicU8::new(RUNNING),
             next_trim: Lock::new(start),
@@ -225,6 +233,17 @@ impl Scheduler {
                 self.outside.count_spawned_by_any();
                 self.inject(task);
             }
+        }
+    }
+
+    fn make_runnable_outside(&self, task: NonNull<Header>) {
+        // SAFETY: it is runnable and in no queue yet, so it is alive.
+        if self.is_bound(unsafe { task.as_ref() }) {
+            // See `inject`.
+            let _alive = self.me.upgrade();
+            self.send_home(task);
+        } else {
+            self.inject(task);
         }
     }
 
@@ -408,7 +427,7 @@ unsafe impl Schedule for Scheduler {
     fn make_runnable(&self, task: NonNull<Header>) {
         match self.local() {
             Some(worker) => worker.ready(task),
-            None => self.inject(task),
+            None => self.make_runnable_outside(task),
         }
     }
 

@@ -1,7 +1,7 @@
-//! The tasks that have waited: where a shutdown finds those that still do.
+//! The tasks that have left their stacks: where a shutdown finds those that still do.
 //!
-//! A task that runs from its start to its end without waiting never comes here, so most short tasks pay nothing. A
-//! task is entered when it parks for the first time, in the shard of the worker it parks on, and taken out when it
+//! A task that runs from its start to its end without leaving its stack never comes here, so most short tasks pay nothing. A
+//! task is entered when it leaves it for the first time, in the shard of the worker that it is on, and taken out when it
 //! ends. A list in which tasks pointed to one another would cost less memory, but a task that ends would touch two
 //! others, which have long been out of the cache.
 
@@ -58,16 +58,19 @@ impl Registry {
         header.shard.set(shard as u32 + 1);
     }
 
+    /// Whether it was in the list.
+    ///
     /// # Safety
     /// The task is alive; the caller ends it.
     #[inline]
-    pub(super) unsafe fn leave(&self, task: NonNull<Header>) {
+    pub(super) unsafe fn leave(&self, task: NonNull<Header>) -> bool {
         // SAFETY: the caller's; it runs the task, so these are its own.
         let header = unsafe { task.as_ref() };
         let shard = header.shard.get();
         if shard != 0 {
             self.clear(shard as usize - 1, header.place.get());
         }
+        shard != 0
     }
 
     #[cold]

@@ -123,8 +123,12 @@ impl Worker {
     fn find_task(&self) -> Option<NonNull<Header>> {
         let mut searching = false;
         loop {
-            if self.should_report() && self.report(&mut searching) == Orders::End {
-                return None;
+            if self.should_report() {
+                match self.report(&mut searching) {
+                    Orders::Work => {}
+                    Orders::Visit => return self.seat().home.take(),
+                    Orders::End => return None,
+                }
             }
             if let Some(task) = self.look_everywhere(&mut searching) {
                 self.nap.length.set(NAP);
@@ -258,6 +262,7 @@ impl Worker {
         let mut woken = self.woken.take();
         let in_sight = self.has_to_stay_up();
         if !in_sight {
+            self.look_for_libraries();
             if self.has_last_seat && !scheduler.set_aside.is_empty() {
                 // That isn't for this one, which perhaps was got up for it.
                 self.call_another();
@@ -352,6 +357,7 @@ impl Worker {
         let scheduler = &*self.scheduler;
         !scheduler.injector.is_empty()
             || self.seat().has_work()
+            || self.seat().home.is_filled()
             || self.seat().duty() != ON
             || !scheduler.set_aside.is_empty() && !self.is_last_one()
             || scheduler.crew.len() > scheduler.idle.on_duty() && scheduler.crew.has_work_left()

@@ -33,6 +33,8 @@ enum State {
     Waits(Reason),
     /// It is in a queue.
     Ready,
+    /// It is in the inbox of a kernel thread that hasn't come for it.
+    Held,
 }
 
 impl Unfinished {
@@ -41,8 +43,7 @@ impl Unfinished {
         self.count
     }
 
-    /// Those that ran, and those that had waited before. Tasks that had not begun yet, and such as never waited and
-    /// were not running at that moment, are only [counted](Unfinished::count).
+    /// Those that had begun. Tasks that had not are only [counted](Unfinished::count).
     pub fn tasks(&self) -> impl ExactSizeIterator<Item = &UnfinishedTask> {
         self.tasks.iter()
     }
@@ -81,6 +82,9 @@ impl fmt::Display for UnfinishedTask {
             State::Runs => f.write_str(" runs, or blocks its kernel thread"),
             State::Waits(reason) => write!(f, " waits to {}", reason.words()),
             State::Ready => f.write_str(" is ready to run"),
+            State::Held => {
+                f.write_str(" is ready to run, but must go on on its own kernel thread, which another task keeps")
+            }
         }
     }
 }
@@ -92,7 +96,7 @@ impl fmt::Display for Unfinished {
             write!(f, "{}{task}", if index == 0 { "" } else { ", " })?;
         }
         match (self.tasks.len().min(NAMED), self.count) {
-            (0, _) => f.write_str("they had not begun, or never waited"),
+            (0, _) => f.write_str("they had not begun"),
             (named, count) if named < count => write!(f, ", and {} more", count - named),
             _ => Ok(()),
         }
@@ -126,6 +130,9 @@ impl Scheduler {
         let state = |task: &TaskRef| {
             // Relaxed: a hint.
             let reason = Reason::from_byte(task.reason.load(Ordering::Relaxed));
+            if task.is_held() {
+                return State::Held;
+            }
             reason.filter(|_| task.state.is_parked()).map_or(State::Ready, State::Waits)
         };
         let running = running.into_iter().map(|task| UnfinishedTask { task: Task(task), state: State::Runs });

@@ -29,6 +29,7 @@
 use super::crew::Seat;
 use super::duty::{AWAY, ON};
 use super::idle::Choice;
+use super::migration::{LIBRARY_TURNS, Policy};
 use super::search::{Nap, naps_shortly};
 use super::thread_state;
 use super::{RUNNING, Runnable, Scheduler};
@@ -74,9 +75,11 @@ pub(super) struct Worker {
     pub(super) scheduler: Arc<Scheduler>,
     index: usize,
     pub(super) has_last_seat: bool,
+    /// Whether tasks that have begun never leave it.
+    pub(super) keeps_begun: bool,
     seat: Arc<CachePadded<Seat>>,
-    queue: Deque<Runnable>,
-    turn: Cell<u32>,
+    pub(super) queue: Deque<Runnable>,
+    pub(super) turn: Cell<u32>,
     /// Hand-offs through the next slot since the queue had its turn.
     hand_offs: Cell<u32>,
     /// Who has left its stack, and how, until that is settled.
@@ -122,6 +125,7 @@ pub(super) fn main(scheduler: Arc<Scheduler>, index: usize) {
         },
         index,
         has_last_seat: scheduler.crew.is_last(index),
+        keeps_begun: scheduler.policy == Policy::BeforeFirstRun,
         queue: seat.sit_down(),
         // Relaxed: the queue's lock orders it with the thread before.
         turn: Cell::new(seat.turn.load(Ordering::Relaxed)),
@@ -147,6 +151,8 @@ pub(super) fn main(scheduler: Arc<Scheduler>, index: usize) {
     let _ = worker.seat().stealer.steal();
     // SAFETY: the worker outlives its thread's use of it, which ends below.
     unsafe { current::set_context(&raw const worker.context) };
+    // What the thread's storage holds by now is no task's.
+    worker.seat().home.open(worker.scheduler.watch());
     // SAFETY: likewise; it is taken out below.
     unsafe { worker.scheduler.lookers.enter(&worker.context) };
     let fiber = worker.fresh_fiber(worker.scheduler.default_class);
@@ -171,6 +177,9 @@ extern "C" fn base(me: NonNull<Fiber>) -> ! {
         };
         // SAFETY: it came out of a queue, so it is unfinished and ours; this fiber has nothing but the loop on it.
         unsafe {
+            if !w.may_run(task) {
+                continue;
+            }
             let header = task.as_ref();
             let mine = me.as_ref().stack().expect("a task's stack").class();
             // (A stack of another class was taken for this task: see `suspend`, which asks, too.)
@@ -238,20 +247,19 @@ pub(super) unsafe fn suspend(w: &Worker, how: Leave) {
                 // Claimed already: going on at once saves two switches.
                 return;
             }
-            if header.shard.get() == 0 {
-                // SAFETY: it is unfinished, in no list, ours, and `end` takes it out.
-                unsafe { w.scheduler.registry.enter(w.index, me) };
-            }
-            w.quick_next()
+            w.first_that_may_run(Worker::quick_next)
         }
         // One that should report goes to the loop, which does.
         Leave::Yield if w.is_called(w.turn.get()) => None,
-        Leave::Yield => match w.next_for_yield() {
-            // A task that never parks is in no registry, so nothing else tells it.
+        Leave::Yield => match w.first_that_may_run(Worker::next_for_yield) {
+            // If it never left its stack it is in no registry, so nothing else tells it.
             None => return w.mark_if_stopping(header),
             next => next,
         },
     };
+    if header.shard.get() == 0 {
+        w.enroll(me);
+    }
     let from = header.fiber.get().expect("a running task has a stack");
     // SAFETY: it came out of a queue, so it is alive and ours.
     let is_new = |task: NonNull<Header>| unsafe { task.as_ref() }.fiber.get().is_none();
@@ -304,7 +312,7 @@ impl Worker {
         if let Some((task, how)) = self.left.take() {
             match how {
                 Leave::Park => self.commit(task),
-                Leave::Yield => self.queue.push(Runnable(task)),
+                Leave::Yield => self.enqueue(task),
             }
         }
         if let Some(fiber) = self.ended.take() {
@@ -339,14 +347,19 @@ impl Worker {
     /// A task has become runnable here.
     #[inline]
     pub(super) fn ready(&self, task: NonNull<Header>) {
+        // SAFETY: it is runnable and in no queue yet, so it is alive.
+        let header = unsafe { task.as_ref() };
+        if !header.is_at_home(self.index) && self.scheduler.is_bound(header) {
+            return self.scheduler.send_home(task);
+        }
         if self.in_bulk.get() {
-            return self.queue.push(Runnable(task));
+            return self.enqueue(task);
         }
         let seat = self.seat();
         let displaced = seat.slot.put(task);
         chaos::point();
         if let Some(displaced) = displaced {
-            self.queue.push(Runnable(displaced));
+            self.enqueue(displaced);
             self.notify_own();
         } else if seat.duty() != ON {
             // What runs here is known to take long, and nobody looks at this slot by himself.
@@ -367,7 +380,7 @@ impl Worker {
         seat.tally.count_spawned();
         match seat.slot.put(task) {
             Some(displaced) => {
-                self.queue.push(Runnable(displaced));
+                self.enqueue(displaced);
                 self.notify_own();
             }
             None if seat.duty() != ON => self.scheduler.notify(),
@@ -382,6 +395,18 @@ impl Worker {
     #[cold]
     pub(super) fn call_for_nap(&self) {
         self.scheduler.call_for_nap();
+    }
+
+    /// The first task that is found which may go on here. The others are sent home.
+    #[inline]
+    fn first_that_may_run(&self, find: impl Fn(&Worker) -> Option<NonNull<Header>>) -> Option<NonNull<Header>> {
+        loop {
+            let task = find(self)?;
+            // SAFETY: it came out of a queue.
+            if unsafe { self.may_run(task) } {
+                return Some(task);
+            }
+        }
     }
 
     /// What to run next, if it is at hand.
@@ -406,11 +431,11 @@ impl Worker {
             return Some(task);
         }
         self.hand_offs.set(0);
-        if let Some(Runnable(task)) = self.queue.pop() {
+        if let Some(task) = self.pop() {
             if hand_offs >= HAND_OFFS
                 && let Some(woken) = seat.slot.take()
             {
-                self.queue.push(Runnable(woken));
+                self.enqueue(woken);
             }
             return Some(task);
         }
@@ -450,10 +475,10 @@ impl Worker {
         }
         self.hand_offs.set(0);
         let slot = &self.seat().slot;
-        match self.queue.pop() {
-            Some(Runnable(task)) => {
+        match self.pop() {
+            Some(task) => {
                 if let Some(woken) = slot.take() {
-                    self.queue.push(Runnable(woken));
+                    self.enqueue(woken);
                 }
                 Some(task)
             }
@@ -466,7 +491,7 @@ impl Worker {
     fn look_elsewhere(&self) -> Option<NonNull<Header>> {
         self.expire_timers();
         self.poll_now();
-        self.queue.pop().map(|Runnable(task)| task).or_else(|| self.take_injected())
+        self.pop().or_else(|| self.take_injected())
     }
 
     /// The timers, the injector and the poller, each in its turn.
@@ -477,6 +502,9 @@ impl Worker {
         }
         if turn.is_multiple_of(POLL_TURNS) {
             self.poll_now();
+            if turn.is_multiple_of(LIBRARY_TURNS) {
+                self.look_for_libraries();
+            }
         }
         if !turn.is_multiple_of(INJECTOR_TURNS) {
             None
@@ -555,7 +583,10 @@ impl Worker {
         self.context.task.set(None);
         // SAFETY: it is alive until the release, and ours.
         unsafe {
-            self.scheduler.registry.leave(task);
+            if self.scheduler.registry.leave(task) {
+                // It ends at home.
+                self.seat().home.count(false);
+            }
             self.scheduler.lookers.let_pass(&self.scheduler.phase);
             Header::release(task);
         }
