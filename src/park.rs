@@ -158,6 +158,7 @@ pub(crate) struct Frame(OnceCell<ThreadParker>);
 ///
 /// A task that waits while it unwinds from a panic blocks its kernel thread, as in a blocking section: the panic count of
 /// `std` is the thread's, so a panicking task can't move to another one.
+#[inline]
 pub(crate) fn park(
     frame: &Frame,
     reason: Reason,

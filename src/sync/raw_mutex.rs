@@ -314,12 +314,23 @@ mod face {
     //! What `lock_api` asks for.
 
     use super::{Duration, Instant, LOCKED, Ordering, RawMutex};
-    use crate::current::step;
+    use crate::current::{may_be_simulated, step};
     use crate::interrupt;
     use crate::park::deadline_in;
     use crate::sync::relock;
     use lock_api::GuardSend;
     use std::panic::Location;
+
+    impl RawMutex {
+        #[cold]
+        fn lock_slow(&self, caller: &Location<'_>) {
+            step();
+            if !self.acquire_fast() {
+                relock::wait_for(caller, || self.acquire_slow(None));
+            }
+            step();
+        }
+    }
 
     // SAFETY: only one compare-exchange or hand-over sets `LOCKED` between two unlocks, with Acquire, and every unlock
     // releases. A lock that unwinds has neither the mutex nor the baton.
@@ -332,11 +343,9 @@ mod face {
         #[inline]
         #[track_caller]
         fn lock(&self) -> GuardSend {
-            step();
-            if !self.acquire_fast() {
-                relock::wait_for(Location::caller(), || self.acquire_slow(None));
+            if may_be_simulated() || !self.acquire_fast() {
+                self.lock_slow(Location::caller());
             }
-            step();
             GuardSend::new()
         }
 

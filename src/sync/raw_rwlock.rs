@@ -374,7 +374,7 @@ mod face {
     //! What `lock_api` asks for.
 
     use super::{Duration, Instant, Mode, Ordering, QUEUED, RawRwLock, WRITER, upgraded};
-    use crate::current::step;
+    use crate::current::{may_be_simulated, step};
     use crate::interrupt;
     use crate::park::deadline_in;
     use crate::sync::relock;
@@ -384,12 +384,19 @@ mod face {
     impl RawRwLock {
         #[inline]
         fn lock(&self, mode: Mode, caller: &Location<'_>) -> GuardSend {
+            if may_be_simulated() || !self.try_enter(mode) {
+                self.lock_slow(mode, caller);
+            }
+            GuardSend::new()
+        }
+
+        #[cold]
+        fn lock_slow(&self, mode: Mode, caller: &Location<'_>) {
             step();
             if !self.try_enter(mode) {
                 relock::wait_for(caller, || self.enter_slow(mode, None));
             }
             step();
-            GuardSend::new()
         }
 
         fn enter_by(&self, mode: Mode, deadline: Option<Instant>) -> Option<GuardSend> {
