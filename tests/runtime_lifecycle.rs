@@ -505,9 +505,9 @@ fn an_idle_runtime_sleeps() {
     until(|| begun.load(SeqCst) == 100);
     until(|| {
         let before = switches("idle");
-        assert!(before.len() >= 2, "{before:?}");
         std::thread::sleep(Duration::from_millis(300));
-        switches("idle") == before
+        // One thread may do all the work while the other has not even got its name.
+        before.len() >= 2 && switches("idle") == before
     });
     assert_eq!(own.run(|| throng::spawn(|| 1).join().expect("no panic")), 1);
 }

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use throng::sim::Check;
-use throng::sync::{Barrier, Condvar, Mutex, OnceLock, RwLock, Semaphore, WaitGroup};
+use throng::sync::{Barrier, Condvar, Mutex, MutexGuard, OnceLock, RwLock, Semaphore, WaitGroup};
 use throng::task::yield_now;
 use throng::{scope, task, time};
 
@@ -143,15 +143,19 @@ fn nobody_waits_for_what_is_free(history: &History<Permits>, all: usize) {
     }
 }
 
+fn lock(mutex: &Mutex<()>, how: How) -> Option<MutexGuard<'_, ()>> {
+    match how {
+        How::Try => mutex.try_lock(),
+        How::Limited => mutex.try_lock_for(HOUR),
+        How::Cancelled => time::timeout(HOUR, || mutex.lock()).ok(),
+    }
+}
+
 #[test]
 fn a_mutex_is_held_by_one() {
     simulate(60, programs(1), |program| {
         let mutex = Mutex::new(());
-        let take = |how, _| match how {
-            How::Try => mutex.try_lock(),
-            How::Limited => mutex.try_lock_for(HOUR),
-            How::Cancelled => time::timeout(HOUR, || mutex.lock()).ok(),
-        };
+        let take = |how, _| lock(&mutex, how);
         run(program, Permits { free: 1, all: 1, in_order: false }, take, drop);
         assert!(!mutex.is_locked());
     });
@@ -161,12 +165,8 @@ fn a_mutex_is_held_by_one() {
 fn a_mutex_is_handed_over_fairly() {
     simulate(60, programs(1), |program| {
         let mutex = Mutex::new(());
-        let take = |how, _| match how {
-            How::Try => mutex.try_lock(),
-            How::Limited => mutex.try_lock_for(HOUR),
-            How::Cancelled => time::timeout(HOUR, || mutex.lock()).ok(),
-        };
-        let give = |guard| throng::sync::MutexGuard::unlock_fair(guard);
+        let take = |how, _| lock(&mutex, how);
+        let give = |guard| MutexGuard::unlock_fair(guard);
         run(program, Permits { free: 1, all: 1, in_order: false }, take, give);
         assert!(!mutex.is_locked());
     });

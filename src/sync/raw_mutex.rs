@@ -322,12 +322,17 @@ mod face {
     use std::panic::Location;
 
     impl RawMutex {
-        #[cold]
-        fn lock_slow(&self, caller: &Location<'_>) {
-            step();
+        #[inline(always)]
+        fn lock_without_steps(&self, caller: &Location<'_>) {
             if !self.acquire_fast() {
                 relock::wait_for(caller, || self.acquire_slow(None));
             }
+        }
+
+        #[cold]
+        fn lock_in_steps(&self, caller: &Location<'_>) {
+            step();
+            self.lock_without_steps(caller);
             step();
         }
     }
@@ -343,8 +348,10 @@ mod face {
         #[inline]
         #[track_caller]
         fn lock(&self) -> GuardSend {
-            if may_be_simulated() || !self.acquire_fast() {
-                self.lock_slow(Location::caller());
+            if may_be_simulated() {
+                self.lock_in_steps(Location::caller());
+            } else {
+                self.lock_without_steps(Location::caller());
             }
             GuardSend::new()
         }

@@ -384,18 +384,25 @@ mod face {
     impl RawRwLock {
         #[inline]
         fn lock(&self, mode: Mode, caller: &Location<'_>) -> GuardSend {
-            if may_be_simulated() || !self.try_enter(mode) {
-                self.lock_slow(mode, caller);
+            if may_be_simulated() {
+                self.lock_in_steps(mode, caller);
+            } else {
+                self.lock_without_steps(mode, caller);
             }
             GuardSend::new()
         }
 
-        #[cold]
-        fn lock_slow(&self, mode: Mode, caller: &Location<'_>) {
-            step();
+        #[inline(always)]
+        fn lock_without_steps(&self, mode: Mode, caller: &Location<'_>) {
             if !self.try_enter(mode) {
                 relock::wait_for(caller, || self.enter_slow(mode, None));
             }
+        }
+
+        #[cold]
+        fn lock_in_steps(&self, mode: Mode, caller: &Location<'_>) {
+            step();
+            self.lock_without_steps(mode, caller);
             step();
         }
 
