@@ -12,7 +12,6 @@ use crate::primitive::{Ordering, StaticAtomicU64};
 use crate::rng;
 use std::cell::Cell;
 use std::num::NonZeroUsize;
-use std::ops::Range;
 use std::ptr::{self, NonNull};
 
 struct Slot {
@@ -26,19 +25,27 @@ thread_local! {
     static SLOT: Slot = const { Slot { context: Cell::new(ptr::null()), parker: Cell::new(ptr::null()) } };
 }
 
+/// Asks or changes this kernel thread's slot. To be called in functions that are never inlined.
+#[inline(always)]
+fn with_slot<T>(f: impl FnOnce(&Slot) -> T) -> T {
+    let result = SLOT.with(f);
+    if cfg!(debug_assertions) {
+        clear_below();
+    }
+    result
+}
+
+/// Clears what is below the caller's frame. Where nothing is optimised, the frames that have been there leave the slot's address,
+/// the next ones may lie around it, and the migration guard would take it for one of theirs.
+#[inline(never)]
+fn clear_below() {
+    std::hint::black_box([0_usize; 64]);
+}
+
 /// This kernel thread's context, null if it runs no tasks. Not to be kept across a suspension.
 #[inline(never)]
 pub(crate) fn context() -> *const Context {
-    SLOT.with(|slot| slot.context.get())
-}
-
-/// Where this kernel thread's slot is, for who looks at its storage from outside.
-#[inline(never)]
-pub(crate) fn slot() -> Range<usize> {
-    SLOT.with(|slot| {
-        let start = std::ptr::from_ref(slot).addr();
-        start..start + size_of::<Slot>()
-    })
+    with_slot(|slot| slot.context.get())
 }
 
 /// A number of this kernel thread's generator.
@@ -57,7 +64,7 @@ pub(crate) fn random() -> u64 {
 pub(crate) fn participant() -> NonZeroUsize {
     #[inline(never)]
     fn slot() -> NonZeroUsize {
-        SLOT.with(|slot| NonNull::from(slot).addr())
+        with_slot(|slot| NonNull::from(slot).addr())
     }
     task().map_or_else(slot, NonNull::addr)
 }
@@ -68,7 +75,7 @@ pub(crate) fn participant() -> NonZeroUsize {
 /// It lives until the slot is written again.
 #[inline(never)]
 pub(crate) unsafe fn set_context(context: *const Context) {
-    SLOT.with(|slot| slot.context.set(context));
+    with_slot(|slot| slot.context.set(context));
 }
 
 /// The task that calls, if it is one, and its kernel thread's context, which is not to be kept across a suspension.
@@ -144,7 +151,7 @@ pub(crate) fn task() -> Option<NonNull<Header>> {
 /// What this kernel thread waits by while it is in a cancel scope. None of a task's business.
 #[inline(never)]
 pub(crate) fn thread_parker() -> Option<NonNull<ThreadParker>> {
-    SLOT.with(|slot| NonNull::new(slot.parker.get().cast_mut()))
+    with_slot(|slot| NonNull::new(slot.parker.get().cast_mut()))
 }
 
 /// Makes `parker` this kernel thread's, or clears it.
@@ -153,10 +160,41 @@ pub(crate) fn thread_parker() -> Option<NonNull<ThreadParker>> {
 /// It lives until it is replaced.
 #[inline(never)]
 pub(crate) unsafe fn set_thread_parker(parker: *const ThreadParker) {
-    SLOT.with(|slot| slot.parker.set(parker));
+    with_slot(|slot| slot.parker.set(parker));
 }
 
 /// The caller, if it can be cancelled: a task, or a thread in a scope.
 pub(crate) fn cancellable() -> Option<Participant> {
     task().map(Participant::Task).or_else(|| thread_parker().map(Participant::Thread))
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::arch;
+
+    #[test]
+    fn the_slot_s_address_does_not_stay_below() {
+        #[inline(never)]
+        fn use_all() {
+            assert!(context().is_null() && thread_parker().is_none());
+            // SAFETY: no obligations.
+            unsafe { set_context(ptr::null()) };
+        }
+        const DEPTH: usize = 512;
+        let mut left = [0; DEPTH];
+        let mut at = left.as_ptr().addr();
+        use_all();
+        // No calls, which would lie there themselves.
+        let mut index = 0;
+        while index < DEPTH {
+            at -= size_of::<usize>();
+            // SAFETY: this thread's stack, and there is that much of it.
+            left[index] = unsafe { arch::peek(at) };
+            index += 1;
+        }
+        // Also those whose last byte has been overwritten.
+        let slot = participant().get() & !0xff;
+        assert!(left.iter().all(|word| word & !0xff != slot));
+    }
 }

@@ -23,7 +23,6 @@
 use super::worker::Worker;
 use super::{Runnable, Scheduler};
 use crate::control::Header;
-use crate::current;
 use crate::primitive::{AtomicU64, Ordering};
 use crate::tls::Watch;
 use std::ptr::NonNull;
@@ -231,7 +230,7 @@ impl Worker {
 impl Scheduler {
     /// The calling thread's, which is about to become a worker.
     pub(super) fn watch(&self) -> Option<Watch> {
-        (self.policy == Policy::Guarded).then(|| Watch::of_this_thread(current::slot()))
+        (self.policy == Policy::Guarded).then(|| Watch::of_this_thread())
     }
 
     /// Whether a task that has begun goes on at home whatever is on its stack.

@@ -28,12 +28,16 @@
 //! The words themselves are read with [`arch::peek`], for the thread may write them at that moment. They stay mapped: a
 //! thread doesn't end while a task has its home there.
 //!
-//! # The library's own slots
+//! # The library's own slot
 //! Frames of the library hold addresses of the thread's `Worker` at every suspension, and so does its slot in the storage. They
 //! don't count: a worker lies on its thread's own stack, not in the storage, so the first rule doesn't see it, and the slot
 //! is written before the baseline is taken, so neither does the second. It is sound to carry them along, since the library
-//! asks for its worker anew after each switch (see `current.rs`). The slot's own address is computed, and used, in functions that are
-//! never inlined and don't wait. Where it is found on a stack, they have left it behind: it doesn't count either.
+//! asks for its worker anew after each switch. The slot's own address never stays on a stack (see `current.rs`).
+//!
+//! # What the libraries below use
+//! The crates that the library is built on, `std` and the C library have thread-locals of their own, which change with every
+//! lock that is waited for: `parking_lot` notes the lock, which most likely lies beside what tasks share. So a new thread
+//! uses them all once, and what changes by that isn't compared.
 //!
 //! # Tried and rejected
 //! * A summary of the storage that its own thread renews now and then: the first use of a lazy thread-local, just before the
@@ -49,6 +53,7 @@ use places::{Places, WORD};
 use scan::Stack;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How many words of a thread's storage are compared with stacks. What lies in a block beyond that is only watched for
 /// pointers into it.
@@ -60,8 +65,6 @@ const BEHIND: usize = 64;
 /// What others know of a thread's storage.
 pub(crate) struct Watch {
     places: Places,
-    /// The library's own slot.
-    slot: Range<usize>,
     compared: Vec<Range<usize>>,
     /// The compared words as they were before the first task, and when they were last looked at.
     baseline: Box<[usize]>,
@@ -75,7 +78,6 @@ pub(crate) struct Watch {
 /// What to look for on a stack.
 pub(crate) struct View {
     storage: Range<usize>,
-    slot: Range<usize>,
     more: Option<Arc<More>>,
 }
 
@@ -88,6 +90,25 @@ struct More {
     classes: u64,
 }
 
+/// Has the calling thread use what those use that serve it: the allocator, `std`'s list of destructors, the crates that the
+/// library is built on. What changes by that in its storage is theirs, and goes on changing.
+fn warm_up() {
+    thread_local! {
+        static DROPPED: DropMe = const { DropMe };
+    }
+    struct DropMe;
+    impl Drop for DropMe {
+        fn drop(&mut self) {}
+    }
+    DROPPED.with(|_| ());
+    let deque = crossbeam_deque::Worker::<Box<u8>>::new_fifo();
+    deque.push(Box::new(0));
+    let _ = deque.stealer().steal();
+    // Waits for no time at all, but in the queue of those that wait.
+    let lock = parking_lot::Mutex::new(());
+    let _ = parking_lot::Condvar::new().wait_for(&mut lock.lock(), Duration::ZERO);
+}
+
 /// The class of what lies within `BEHIND` bytes.
 fn class(address: usize) -> u64 {
     let line = address / BEHIND;
@@ -95,20 +116,23 @@ fn class(address: usize) -> u64 {
 }
 
 impl Watch {
-    /// The calling thread's, which has not run a task yet. `slot` is the place of the library's own thread-local.
-    pub(crate) fn of_this_thread(slot: Range<usize>) -> Watch {
+    /// The calling thread's, which has not run a task yet.
+    pub(crate) fn of_this_thread() -> Watch {
         let places = Places::of_this_thread();
-        let mut left = COMPARED;
-        let mut compared = Vec::new();
-        for block in &places.blocks {
-            let words = ((block.end - block.start) / WORD).min(left);
-            left -= words;
-            compared.push(block.start..block.start + words * WORD);
-        }
+        let all = places.blocks.iter().flat_map(|block| block.clone().step_by(WORD)).take(COMPARED);
         // SAFETY: it is the calling thread's storage.
-        let baseline: Box<[usize]> = words(&compared).map(|at| unsafe { arch::peek(at) }).collect();
-        let mut watch =
-            Watch { places, slot, compared, seen: baseline.clone(), baseline, leads: Vec::new(), more: None };
+        let peek = |at| unsafe { arch::peek(at) };
+        let before: Vec<(usize, usize)> = all.map(|at| (at, peek(at))).collect();
+        warm_up();
+        let mut compared: Vec<Range<usize>> = Vec::new();
+        for (at, _) in before.into_iter().filter(|&(at, word)| peek(at) == word) {
+            match compared.last_mut() {
+                Some(range) if range.end == at => range.end += WORD,
+                _ => compared.push(at..at + WORD),
+            }
+        }
+        let baseline: Box<[usize]> = words(&compared).map(peek).collect();
+        let mut watch = Watch { places, compared, seen: baseline.clone(), baseline, leads: Vec::new(), more: None };
         watch.sum_up();
         watch
     }
@@ -148,7 +172,7 @@ impl Watch {
             // SAFETY: as above.
             unsafe { self.look_closely() };
         }
-        View { storage: self.places.storage.clone(), slot: self.slot.clone(), more: self.more.clone() }
+        View { storage: self.places.storage.clone(), more: self.more.clone() }
     }
 
     /// A word of the storage has changed.
@@ -212,9 +236,7 @@ impl View {
     pub(crate) unsafe fn is_led_to(&self, stack: Range<usize>) -> bool {
         // SAFETY: the caller's.
         let stack = unsafe { Stack::new(stack) };
-        let points_back = |word: usize| self.storage.contains(&word) && !self.slot.contains(&word);
-        stack.points_into(&self.storage) && stack.any(points_back)
-            || self.more.as_deref().is_some_and(|more| more.is_led_to(&stack))
+        stack.points_into(&self.storage) || self.more.as_deref().is_some_and(|more| more.is_led_to(&stack))
     }
 }
 
@@ -251,7 +273,7 @@ mod tests {
 
     #[test]
     fn the_storage_of_a_thread_is_found() {
-        let mut watch = Watch::of_this_thread(0..0);
+        let mut watch = Watch::of_this_thread();
         let number = NUMBER.with(|number| std::ptr::from_ref(number).addr());
         // SAFETY: no obligations.
         let errno = unsafe { libc::__errno_location() }.addr();
@@ -278,7 +300,7 @@ mod tests {
 
     #[test]
     fn what_the_storage_points_to_counts_while_it_does() {
-        let mut watch = Watch::of_this_thread(0..0);
+        let mut watch = Watch::of_this_thread();
         let shared = Rc::new([1, 2, 3, 4]);
         let value = Rc::as_ptr(&shared).addr();
         assert!(!leads_back(&mut watch, &[value, value - 16]));
@@ -295,14 +317,14 @@ mod tests {
     fn what_was_there_before_does_not_count() {
         let shared = Rc::new([1, 2, 3, 4]);
         SHARED.set(Some(Rc::clone(&shared)));
-        let mut watch = Watch::of_this_thread(0..0);
+        let mut watch = Watch::of_this_thread();
         assert!(!leads_back(&mut watch, &[Rc::as_ptr(&shared).addr()]));
         SHARED.set(None);
     }
 
     #[test]
     fn a_stack_that_is_lent_to_the_storage_counts() {
-        let mut watch = Watch::of_this_thread(0..0);
+        let mut watch = Watch::of_this_thread();
         let stack = [0; 4];
         assert!(!leads_back(&mut watch, &stack));
         LENT.set(&raw const stack[2]);
@@ -316,7 +338,7 @@ mod tests {
     #[ignore = "a measurement"]
     fn what_a_look_costs() {
         const LOOKS: u32 = 1_000_000;
-        let mut watch = Watch::of_this_thread(0..0);
+        let mut watch = Watch::of_this_thread();
         let local = 0;
         let stack: Vec<usize> = (0..64).map(|index| (&raw const local).addr() + index).collect();
         let measure = |watch: &mut Watch, what: &str| {
