@@ -10,6 +10,7 @@
 use crate::control::{Context, Header, Participant, ThreadParker};
 use crate::primitive::{Ordering, StaticAtomicU64};
 use crate::rng;
+use crate::tls;
 use std::cell::Cell;
 use std::num::NonZeroUsize;
 use std::ptr::{self, NonNull};
@@ -29,17 +30,11 @@ thread_local! {
 #[inline(always)]
 fn with_slot<T>(f: impl FnOnce(&Slot) -> T) -> T {
     let result = SLOT.with(f);
+    // Where nothing is optimised, the slot's address was in a frame.
     if cfg!(debug_assertions) {
-        clear_below();
+        tls::clear_below();
     }
     result
-}
-
-/// Clears what is below the caller's frame. Where nothing is optimised, the frames that have been there leave the slot's address,
-/// the next ones may lie around it, and the migration guard would take it for one of theirs.
-#[inline(never)]
-fn clear_below() {
-    std::hint::black_box([0_usize; 64]);
 }
 
 /// This kernel thread's context, null if it runs no tasks. Not to be kept across a suspension.

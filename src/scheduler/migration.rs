@@ -24,7 +24,7 @@ use super::worker::Worker;
 use super::{Runnable, Scheduler};
 use crate::control::Header;
 use crate::primitive::{AtomicU64, Ordering};
-use crate::tls::Watch;
+use crate::tls::{self, Watch};
 use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
@@ -224,13 +224,15 @@ impl Worker {
         if home.version().is_some_and(|version| version.is_stale()) {
             home.renew();
         }
+        // The dynamic linker tells where the blocks are.
+        tls::clear_below();
     }
 }
 
 impl Scheduler {
     /// The calling thread's, which is about to become a worker.
     pub(super) fn watch(&self) -> Option<Watch> {
-        (self.policy == Policy::Guarded).then(|| Watch::of_this_thread())
+        (self.policy == Policy::Guarded).then(Watch::of_this_thread)
     }
 
     /// Whether a task that has begun goes on at home whatever is on its stack.

@@ -44,6 +44,7 @@ use crate::overflow::AlternateStack;
 use crate::primitive::Ordering;
 use crate::rng::Rng;
 use crate::stack::{self, Class, Stack};
+use crate::tls;
 use crate::wait::Wakeup;
 use crossbeam_deque::{Steal, Worker as Deque};
 use crossbeam_utils::CachePadded;
@@ -545,6 +546,8 @@ impl Worker {
             let mut woken = self.woken.take();
             driver.poll(Wait::Now, &mut woken).expect("the poller works");
             drop(driver);
+            // The C library's, where it makes system calls that a thread could be cancelled in.
+            tls::clear_below();
             self.fire(woken);
         }
     }

@@ -50,7 +50,7 @@ mod scan;
 use crate::arch;
 pub(crate) use places::Version;
 use places::{Places, WORD};
-use scan::Stack;
+use scan::{Span, Stack};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,9 +75,9 @@ pub(crate) struct Watch {
     more: Option<Arc<More>>,
 }
 
-/// What to look for on a stack.
+/// What to look for on a stack. It lies on one itself, that of whoever searches, so it tells no address.
 pub(crate) struct View {
-    storage: Range<usize>,
+    storage: Span,
     more: Option<Arc<More>>,
 }
 
@@ -88,6 +88,14 @@ struct More {
     leads: Vec<usize>,
     /// Which of 64 classes of addresses the leads are in; see `class`.
     classes: u64,
+}
+
+/// Clears the stack below the caller's frame. Frames of old lie there, and the next ones between the caller's and the switch don't
+/// write all of their words: what is left would be taken for theirs. So it is called, on a task's stack, after what
+/// has most likely left addresses of the thread's storage.
+#[inline(never)]
+pub(crate) fn clear_below() {
+    std::hint::black_box([0_usize; 128]);
 }
 
 /// Has the calling thread use what those use that serve it: the allocator, `std`'s list of destructors, the crates that the
@@ -172,7 +180,7 @@ impl Watch {
             // SAFETY: as above.
             unsafe { self.look_closely() };
         }
-        View { storage: self.places.storage.clone(), more: self.more.clone() }
+        View { storage: Span::of(&self.places.storage), more: self.more.clone() }
     }
 
     /// A word of the storage has changed.
@@ -236,7 +244,7 @@ impl View {
     pub(crate) unsafe fn is_led_to(&self, stack: Range<usize>) -> bool {
         // SAFETY: the caller's.
         let stack = unsafe { Stack::new(stack) };
-        stack.points_into(&self.storage) || self.more.as_deref().is_some_and(|more| more.is_led_to(&stack))
+        stack.points_into(self.storage) || self.more.as_deref().is_some_and(|more| more.is_led_to(&stack))
     }
 }
 
@@ -246,7 +254,7 @@ impl More {
         let leads_to = |word: usize| {
             self.classes & class(word) != 0 && self.leads.iter().any(|&lead| word.wrapping_sub(lead) < BEHIND)
         };
-        self.others.iter().any(|range| stack.points_into(range))
+        self.others.iter().any(|range| stack.points_into(Span::of(range)))
             || self.leads.iter().any(|&lead| stack.holds(lead))
             || !self.leads.is_empty() && stack.any(leads_to)
     }

@@ -46,8 +46,20 @@ impl Stack {
     }
 
     #[inline]
-    pub(super) fn points_into(&self, range: &Range<usize>) -> bool {
-        let (start, length) = (range.start, range.end - range.start);
-        self.any(|word| word.wrapping_sub(start) < length)
+    pub(super) fn points_into(&self, Span { negated_start, length }: Span) -> bool {
+        self.any(|word| word.wrapping_add(negated_start) < length)
+    }
+}
+
+/// Where something lies. Its copies on the stack of whoever searches are not taken for pointers to it later.
+#[derive(Clone, Copy)]
+pub(super) struct Span {
+    negated_start: usize,
+    length: usize,
+}
+
+impl Span {
+    pub(super) fn of(range: &Range<usize>) -> Span {
+        Span { negated_start: range.start.wrapping_neg(), length: range.end - range.start }
     }
 }
