@@ -436,7 +436,8 @@ fn a_thread_that_waits_for_a_time() {
 
 /// A spare thread ends after some time, with the destructors of what tasks have left on it.
 fn a_spare_thread() {
-    struct AtTheEnd(Sender<u8>);
+    // In a box: the guard would hold a task whose stack and whose thread's storage lead to the same channel.
+    struct AtTheEnd(Box<Sender<u8>>);
     impl Drop for AtTheEnd {
         fn drop(&mut self) {
             let _ = self.0.send(1);
@@ -447,7 +448,7 @@ fn a_spare_thread() {
     runtime.run(|| {
         let (sender, receiver) = unbounded();
         let leave = |sender: &Sender<u8>| {
-            let left = AtTheEnd(sender.clone());
+            let left = AtTheEnd(Box::new(sender.clone()));
             LEFT.with(|place| place.replace(Some(left)));
         };
         let (release, released) = std::sync::mpsc::channel::<()>();
