@@ -154,16 +154,21 @@ fn arm() -> impl Strategy<Value = Arm> {
     (any::<bool>(), 0..CHANNELS).prop_map(|(sends, at)| if sends { Arm::Send(at) } else { Arm::Recv(at) })
 }
 
+fn drops() -> impl Strategy<Value = Op> {
+    prop_oneof![(0..CHANNELS).prop_map(Op::DropSender), (0..CHANNELS).prop_map(Op::DropReceiver)]
+}
+
 fn programs(arms: std::ops::RangeInclusive<usize>) -> impl Strategy<Value = Program> {
     let how =
         prop_oneof![2 => Just(How::Try), 4 => Just(How::Limited), 1 => Just(How::Cancelled), 1 => Just(How::Revoked)];
     let op = prop_oneof![
         8 => (how, vec(arm(), arms)).prop_map(|(how, arms)| Op::Do(how, arms)),
-        1 => (0..CHANNELS).prop_map(Op::DropSender),
-        1 => (0..CHANNELS).prop_map(Op::DropReceiver),
+        2 => drops(),
     ];
+    // Some have what they need only, so that others may be left alone.
+    let task = (vec(drops(), 0..4), vec(op, 1..5)).prop_map(|(drops, ops)| [drops, ops].concat());
     let capacities = [0..3_usize, 0..3_usize];
-    (capacities, vec(vec(op, 1..5), 2..5)).prop_map(|(capacities, tasks)| Program { capacities, tasks })
+    (capacities, vec(task, 2..5)).prop_map(|(capacities, tasks)| Program { capacities, tasks })
 }
 
 struct Handles {
