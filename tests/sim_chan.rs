@@ -349,6 +349,7 @@ fn run(Program { capacities, tasks }: &Program) {
         let (swaps, reserves) = (selects && capacity == 0, selects && capacity > 0);
         Chan { capacity, queue: VecDeque::new(), senders: count, receivers: count, swaps, reserves }
     };
+    history.all_end_within(HOUR);
     each_message_goes_once(&history);
     nobody_waits_beside_a_partner(&history);
     history.explain(Chans(capacities.map(chan)));

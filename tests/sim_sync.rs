@@ -122,6 +122,7 @@ fn run<G>(program: &Program, model: Permits, take: impl Fn(How, usize) -> Option
             });
         }
     });
+    history.all_end_within(HOUR);
     nobody_waits_for_what_is_free(&history, model.all);
     history.explain(model);
 }

@@ -82,6 +82,14 @@ impl<M: Model> History<M> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
     }
 
+    /// Panics if a call took longer than all are allowed to.
+    #[track_caller]
+    pub(crate) fn all_end_within(&self, limit: Duration) {
+        for call in self.calls() {
+            assert!(call.ended - call.began <= limit, "it took longer than its limit:{}", call.line());
+        }
+    }
+
     /// Panics unless the model explains what has happened.
     #[track_caller]
     pub(crate) fn explain(&self, model: M) {
