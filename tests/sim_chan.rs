@@ -4,7 +4,7 @@ mod common;
 #[path = "common/model.rs"]
 mod model;
 
-use model::{History, Model, simulate};
+use model::{History, Model, simulate, until_revoked};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::VecDeque;
@@ -22,6 +22,8 @@ enum How {
     Limited,
     /// With one around it, which cancels the call.
     Cancelled,
+    /// Cancelled by another task.
+    Revoked,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -69,6 +71,9 @@ struct Chan {
     /// Without a buffer a `Select` that receives is granted *a* message: those of pairs that meet at the same time may be
     /// swapped.
     swaps: bool,
+    /// With one, a `Select` that was chosen while it waited has a message or room reserved until it runs and comes for it. The
+    /// place of the message is taken until then, so others find the channel empty and full at once.
+    reserves: bool,
 }
 
 impl Chan {
@@ -82,11 +87,14 @@ impl Chan {
 struct Chans([Chan; CHANNELS]);
 
 impl Chans {
-    /// Whether the operation could be done by one who looks at nobody else.
-    fn is_ready(&self, arm: Arm) -> bool {
+    /// Whether the operation could be done by one who looks at nobody else, nor, if it only tries, at what is reserved.
+    fn is_ready(&self, arm: Arm, tries: bool) -> bool {
+        let (Arm::Send(at) | Arm::Recv(at)) = arm;
+        let chan = &self.0[at];
+        let is_sure = !(tries && chan.reserves);
         match arm {
-            Arm::Send(at) => self.0[at].receivers == 0 || self.0[at].capacity > 0 && self.0[at].has_room(),
-            Arm::Recv(at) => self.0[at].senders == 0 || !self.0[at].queue.is_empty(),
+            Arm::Send(_) => chan.receivers == 0 || chan.capacity > 0 && chan.has_room() && is_sure,
+            Arm::Recv(_) => chan.senders == 0 || !chan.queue.is_empty() && is_sure,
         }
     }
 }
@@ -113,7 +121,9 @@ impl Model for Chans {
             }
             (_, &Done::Disconnected(Arm::Send(at))) => self.0[at].receivers == 0,
             (_, &Done::Disconnected(Arm::Recv(at))) => self.0[at].senders == 0 && self.0[at].queue.is_empty(),
-            (Op::Do(_, arms), Done::Not | Done::Late) => !arms.iter().any(|&arm| self.is_ready(arm)),
+            (Op::Do(how, arms), Done::Not | Done::Late) => {
+                !arms.iter().any(|&arm| self.is_ready(arm, *how == How::Try))
+            }
             (&Op::DropSender(at), Done::Dropped) => {
                 self.0[at].senders -= 1;
                 true
@@ -144,15 +154,21 @@ fn arm() -> impl Strategy<Value = Arm> {
     (any::<bool>(), 0..CHANNELS).prop_map(|(sends, at)| if sends { Arm::Send(at) } else { Arm::Recv(at) })
 }
 
+fn drops() -> impl Strategy<Value = Op> {
+    prop_oneof![(0..CHANNELS).prop_map(Op::DropSender), (0..CHANNELS).prop_map(Op::DropReceiver)]
+}
+
 fn programs(arms: std::ops::RangeInclusive<usize>) -> impl Strategy<Value = Program> {
-    let how = prop_oneof![2 => Just(How::Try), 4 => Just(How::Limited), 2 => Just(How::Cancelled)];
+    let how =
+        prop_oneof![2 => Just(How::Try), 4 => Just(How::Limited), 1 => Just(How::Cancelled), 1 => Just(How::Revoked)];
     let op = prop_oneof![
         8 => (how, vec(arm(), arms)).prop_map(|(how, arms)| Op::Do(how, arms)),
-        1 => (0..CHANNELS).prop_map(Op::DropSender),
-        1 => (0..CHANNELS).prop_map(Op::DropReceiver),
+        2 => drops(),
     ];
+    // Some have what they need only, so that others may be left alone.
+    let task = (vec(drops(), 0..4), vec(op, 1..5)).prop_map(|(drops, ops)| [drops, ops].concat());
     let capacities = [0..3_usize, 0..3_usize];
-    (capacities, vec(vec(op, 1..5), 2..5)).prop_map(|(capacities, tasks)| Program { capacities, tasks })
+    (capacities, vec(task, 2..5)).prop_map(|(capacities, tasks)| Program { capacities, tasks })
 }
 
 struct Handles {
@@ -203,6 +219,16 @@ impl Handles {
                 Ok(Err(_)) => Done::Disconnected(arm),
                 Err(_) => Done::Late,
             },
+            (How::Revoked, Arm::Send(at)) => match until_revoked(HOUR, || self.sender(at).send(message)) {
+                Some(Ok(())) => Done::Sent(at, message),
+                Some(Err(_)) => Done::Disconnected(arm),
+                None => Done::Late,
+            },
+            (How::Revoked, Arm::Recv(at)) => match until_revoked(HOUR, || self.receiver(at).recv()) {
+                Some(Ok(message)) => Done::Received(at, message),
+                Some(Err(_)) => Done::Disconnected(arm),
+                None => Done::Late,
+            },
             (How::Cancelled, Arm::Recv(at)) => match time::timeout(HOUR, || self.receiver(at).recv()) {
                 Ok(Ok(message)) => Done::Received(at, message),
                 Ok(Err(_)) => Done::Disconnected(arm),
@@ -223,6 +249,7 @@ impl Handles {
             How::Try => select.try_select().map_err(|_| Done::Not),
             How::Limited => select.select_timeout(HOUR).map_err(|_| Done::Late),
             How::Cancelled => time::timeout(HOUR, || select.select()).map_err(|_| Done::Late),
+            How::Revoked => until_revoked(HOUR, || select.select()).ok_or(Done::Late),
         };
         match selected {
             Err(done) => done,
@@ -319,9 +346,10 @@ fn run(Program { capacities, tasks }: &Program) {
     let count = tasks.len();
     let selects = tasks.iter().flatten().any(|op| matches!(op, Op::Do(_, arms) if arms.len() > 1));
     let chan = |capacity| {
-        let swaps = selects && capacity == 0;
-        Chan { capacity, queue: VecDeque::new(), senders: count, receivers: count, swaps }
+        let (swaps, reserves) = (selects && capacity == 0, selects && capacity > 0);
+        Chan { capacity, queue: VecDeque::new(), senders: count, receivers: count, swaps, reserves }
     };
+    history.all_end_within(HOUR);
     each_message_goes_once(&history);
     nobody_waits_beside_a_partner(&history);
     history.explain(Chans(capacities.map(chan)));

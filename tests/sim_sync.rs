@@ -4,7 +4,7 @@ mod common;
 #[path = "common/model.rs"]
 mod model;
 
-use model::{History, Model, simulate};
+use model::{History, Model, simulate, until_revoked};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -20,12 +20,16 @@ const HOUR: Duration = Duration::from_secs(3600);
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum How {
     Try,
+    /// With a time limit of the call's own.
     Limited,
+    /// With one around it.
     Cancelled,
+    /// Cancelled by another task.
+    Revoked,
 }
 
 fn how() -> impl Strategy<Value = How> {
-    prop_oneof![Just(How::Try), Just(How::Limited), Just(How::Limited), Just(How::Cancelled)]
+    prop_oneof![1 => Just(How::Try), 2 => Just(How::Limited), 1 => Just(How::Cancelled), 1 => Just(How::Revoked)]
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +122,7 @@ fn run<G>(program: &Program, model: Permits, take: impl Fn(How, usize) -> Option
             });
         }
     });
+    history.all_end_within(HOUR);
     nobody_waits_for_what_is_free(&history, model.all);
     history.explain(model);
 }
@@ -148,6 +153,7 @@ fn lock(mutex: &Mutex<()>, how: How) -> Option<MutexGuard<'_, ()>> {
         How::Try => mutex.try_lock(),
         How::Limited => mutex.try_lock_for(HOUR),
         How::Cancelled => time::timeout(HOUR, || mutex.lock()).ok(),
+        How::Revoked => until_revoked(HOUR, || mutex.lock()),
     }
 }
 
@@ -189,9 +195,11 @@ fn an_rwlock_has_one_writer_or_readers() {
             (How::Try, 1) => lock.try_read().map(Guard::Read),
             (How::Limited, 1) => lock.try_read_for(HOUR).map(Guard::Read),
             (How::Cancelled, 1) => time::timeout(HOUR, || lock.read()).ok().map(Guard::Read),
+            (How::Revoked, 1) => until_revoked(HOUR, || lock.read()).map(Guard::Read),
             (How::Try, _) => lock.try_write().map(Guard::Write),
             (How::Limited, _) => lock.try_write_for(HOUR).map(Guard::Write),
             (How::Cancelled, _) => time::timeout(HOUR, || lock.write()).ok().map(Guard::Write),
+            (How::Revoked, _) => until_revoked(HOUR, || lock.write()).map(Guard::Write),
         };
         run(&program.collect(), Permits { free: ALL, all: ALL, in_order: true }, take, drop);
         assert!(!lock.is_locked());
@@ -207,6 +215,7 @@ fn a_semaphore_gives_no_more_than_it_has() {
             How::Try => shared.try_acquire_many(n),
             How::Limited => shared.acquire_many_timeout(n, HOUR),
             How::Cancelled => time::timeout(HOUR, || shared.acquire_many(n)).ok(),
+            How::Revoked => until_revoked(HOUR, || shared.acquire_many(n)),
         };
         run(program, Permits { free: 3, all: 3, in_order: true }, take, drop);
         assert_eq!(semaphore.available_permits(), 3);
@@ -264,15 +273,16 @@ fn a_notification_goes_to_one_who_takes_it() {
             };
             let doomed = s.spawn(consumer);
             let waits = s.spawn(consumer);
-            s.spawn(|| {
-                for _ in 0..2 {
-                    *items.lock() += 1;
-                    more.notify_one();
-                }
-            });
+            let produce = || {
+                *items.lock() += 1;
+                more.notify_one();
+            };
+            s.spawn(produce);
             doomed.cancel();
-            // It took an item, or it was cancelled; the other one gets one in any case.
-            let _ = doomed.join();
+            // If it was cancelled, the one item is the other's.
+            if doomed.join().is_ok() {
+                produce();
+            }
             waits.join().unwrap();
         });
     });

@@ -9,6 +9,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 use throng::cancel::{Cancelled, Token, shield};
 use throng::chan::{after, bounded, tick, unbounded};
@@ -184,10 +185,12 @@ fn a_cancelled_task_loses_nothing_but_itself() {
     Check::new().seeds(1500).check(|| {
         let (s, r) = bounded(1);
         let kept = Arc::new(Mutex::new(0_usize));
-        let counter = Arc::clone(&kept);
+        let received = Arc::new(AtomicUsize::new(0));
+        let (counter, came) = (Arc::clone(&kept), Arc::clone(&received));
         let receiver = spawn(move || {
             loop {
                 let Ok(number) = r.recv() else { return };
+                came.fetch_add(number, Relaxed);
                 shield(|| {
                     let mut kept = counter.lock();
                     sleep(minutes(1));
@@ -205,6 +208,7 @@ fn a_cancelled_task_loses_nothing_but_itself() {
         }
         // What it had received it has kept, one after the other.
         assert!([0, 1, 3, 6].contains(&*kept.lock()));
+        assert_eq!(*kept.lock(), received.load(Relaxed));
     });
 }
 
