@@ -22,7 +22,7 @@ work       switch, yield, spawn-join, spawn-all, ping-pong, ring, spsc, mpmc, se
            idle       CPU nanoseconds that parked tasks and open sockets cost in ten seconds
            echo, http CPU nanoseconds of the server for a request (http is driven by `wrk` where that is installed)
            serve-echo, serve-http: only the server, until it is killed; prints its address
-runtime    throng, tokio, may, threads; for switch: throng, corosensei, generator;
+runtime    throng, tokio, may, threads; unguarded, strict: throng with another `Migration`; for switch: throng, corosensei, generator;
            for echo and http also go: then COMPARE_GO names the program built from compare/go";
 
 /// How long a server is loaded: before the measurement, and for it.

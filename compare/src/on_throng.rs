@@ -1,21 +1,49 @@
 //! Throng, as its users write it.
 
 use std::net::SocketAddr;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 use std::time::Duration;
 
 use throng::JoinHandle;
 use throng::chan::{self, Receiver, Sender};
 use throng::net::{TcpListener, TcpStream};
-use throng::runtime::Runtime;
+use throng::runtime::{self, Runtime};
 use throng::sync::{Mutex, WaitGroup};
 use throng::task;
 
 use crate::WORKERS;
 use crate::stackful::{Receive, Stackful, Transmit};
 
-static RUNTIME: LazyLock<Runtime> =
-    LazyLock::new(|| Runtime::builder().workers(WORKERS).build().expect("threads can be had"));
+/// Which tasks move: for all of the process, as each program is measured in one of its own.
+static MIGRATION: OnceLock<Migration> = OnceLock::new();
+
+/// How Throng is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Migration {
+    /// As it comes.
+    Guarded,
+    /// No stack is searched.
+    Unguarded,
+    /// Only new tasks move.
+    BeforeFirstRun,
+}
+
+impl Migration {
+    pub(crate) fn choose(self) {
+        MIGRATION.get_or_init(|| self);
+    }
+}
+
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    let builder = Runtime::builder().workers(WORKERS);
+    let builder = match MIGRATION.get() {
+        // SAFETY: the programs here keep nothing of their threads' over a wait.
+        Some(Migration::Unguarded) => unsafe { builder.migration_unguarded() },
+        Some(Migration::BeforeFirstRun) => builder.migration(runtime::Migration::BeforeFirstRun),
+        Some(Migration::Guarded) | None => builder,
+    };
+    builder.build().expect("threads can be had")
+});
 
 /// Throng.
 pub(crate) struct Throng;

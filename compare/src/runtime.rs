@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::http::Service;
 use crate::on_may::May;
 use crate::on_threads::Threads;
-use crate::on_throng::Throng;
+use crate::on_throng::{Migration, Throng};
 use crate::on_tokio;
 use crate::programs;
 use crate::work::Work;
@@ -15,7 +15,7 @@ use crate::work::Work;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Runtime {
     /// Throng.
-    Throng,
+    Throng(Migration),
     /// tokio's multi-threaded runtime.
     Tokio,
     /// may.
@@ -28,7 +28,10 @@ pub enum Runtime {
 macro_rules! on {
     ($runtime:expr, $program:ident($($argument:expr),*)) => {
         match $runtime {
-            Runtime::Throng => programs::$program::<Throng>($($argument),*),
+            Runtime::Throng(migration) => {
+                migration.choose();
+                programs::$program::<Throng>($($argument),*)
+            }
             Runtime::Tokio => on_tokio::$program($($argument),*),
             Runtime::May => programs::$program::<May>($($argument),*),
             Runtime::Threads => programs::$program::<Threads>($($argument),*),
@@ -38,12 +41,21 @@ macro_rules! on {
 
 impl Runtime {
     /// All of them, in the order of the report.
-    pub const ALL: &[Runtime] = &[Runtime::Throng, Runtime::Tokio, Runtime::May, Runtime::Threads];
+    pub const ALL: &[Runtime] = &[
+        Runtime::Throng(Migration::Guarded),
+        Runtime::Throng(Migration::Unguarded),
+        Runtime::Throng(Migration::BeforeFirstRun),
+        Runtime::Tokio,
+        Runtime::May,
+        Runtime::Threads,
+    ];
 
     /// What the command line calls it.
     pub fn name(self) -> &'static str {
         match self {
-            Runtime::Throng => "throng",
+            Runtime::Throng(Migration::Guarded) => "throng",
+            Runtime::Throng(Migration::Unguarded) => "unguarded",
+            Runtime::Throng(Migration::BeforeFirstRun) => "strict",
             Runtime::Tokio => "tokio",
             Runtime::May => "may",
             Runtime::Threads => "threads",
