@@ -146,3 +146,99 @@ impl Home {
         }
     }
 }
+
+#[cfg(all(test, loom))]
+mod models {
+    use super::*;
+    use crate::control::models::Blank;
+    use crate::primitive::AtomicU32;
+    use crate::scheduler::sleep::Sleep;
+    use std::sync::Arc;
+
+    fn model(f: impl Fn() + Sync + Send + 'static) {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(f);
+    }
+
+    fn wake(sleep: &Sleep) {
+        sleep.wake_by(|| unreachable!("it parks"));
+    }
+
+    /// A thread falls asleep as two tasks are put into its inbox, by one that is held up before it wakes the thread, and by another:
+    /// it gets both.
+    #[test]
+    fn no_task_stays_in_the_inbox_of_one_that_sleeps() {
+        model(|| {
+            let all = Arc::new((Home::new(), Sleep::new()));
+            let tasks = [Blank::new(1), Blank::new(1)];
+            // Not the model's first thread, which joins the others: loom takes an unpark for the end of a join.
+            let owner = loom::thread::spawn({
+                let all = Arc::clone(&all);
+                move || {
+                    let (home, sleep) = &*all;
+                    sleep.settle();
+                    let mut taken = 0;
+                    while taken < 2 {
+                        if home.is_filled() {
+                            taken += u32::from(home.take().is_some());
+                        } else {
+                            sleep.park(None);
+                        }
+                    }
+                    assert!(home.take().is_none());
+                }
+            });
+            let (home, sleep) = &*all;
+            let first = home.put(tasks[0].task());
+            // Whoever put it there is held up.
+            let second = home.put(tasks[1].task());
+            for is_to_wake in [second, first] {
+                if is_to_wake {
+                    wake(sleep);
+                }
+            }
+            owner.join().unwrap();
+        });
+    }
+
+    /// A spare thread wants to end as its last tasks go on elsewhere: it does, and not before both have left.
+    #[test]
+    fn a_thread_ends_when_its_last_task_has_left() {
+        model(|| {
+            let all = Arc::new((Home::new(), Sleep::new(), AtomicU32::new(0)));
+            let owner = loom::thread::spawn({
+                let all = Arc::clone(&all);
+                move || {
+                    let (home, sleep, left) = &*all;
+                    sleep.settle();
+                    home.count(true);
+                    home.count(true);
+                    // Relaxed: the homes' own words show it.
+                    left.store(0, Ordering::Relaxed);
+                    let leave = {
+                        let all = Arc::clone(&all);
+                        move || {
+                            let (home, sleep, left) = &*all;
+                            left.fetch_add(1, Ordering::Relaxed);
+                            if home.leave() {
+                                wake(sleep);
+                            }
+                        }
+                    };
+                    let others = [loom::thread::spawn(leave.clone()), loom::thread::spawn(leave)];
+                    // Sometimes it is called upon instead.
+                    if !home.is_deserted() {
+                        home.stay();
+                    }
+                    while !home.is_deserted() {
+                        sleep.park(None);
+                    }
+                    assert_eq!(left.load(Ordering::Relaxed), 2);
+                    drop(others);
+                }
+            });
+            owner.join().unwrap();
+        });
+    }
+}

@@ -87,7 +87,7 @@ impl Sleep {
         self.wake_by(|| netpoll.wake());
     }
 
-    fn wake_by(&self, wake_poller: impl FnOnce()) {
+    pub(super) fn wake_by(&self, wake_poller: impl FnOnce()) {
         chaos::point();
         // AcqRel: Release pairs with the Acquires above; Acquire with the Release of `fall_asleep`.
         let state = self.state.swap(NOTIFIED, Ordering::AcqRel);
