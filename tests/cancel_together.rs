@@ -238,56 +238,54 @@ fn scopes_within_scopes() {
 /// Panics, results and cancellations at random. Whatever happens, no task is left that uses the frame.
 #[test]
 fn whatever_happens_all_have_ended() {
-    common::with_workers(|own, random| {
+    common::in_tasks(|random| {
         for _ in 0..common::scaled(60, 1500) {
             let frame = [AtomicUsize::new(0), AtomicUsize::new(0)];
             let fate = random.below(5);
             let pause = Duration::from_micros(random.below(60));
-            own.run(|| {
-                let token = Token::new();
-                let outcome = catch_unwind(AssertUnwindSafe(|| {
-                    timeout(if fate == 0 { pause } else { HOUR }, || {
-                        token.scope(|s| {
-                            for i in 0..5 {
-                                let frame = &frame;
-                                s.spawn(move || {
-                                    struct Ended<'a>(&'a AtomicUsize);
-                                    impl Drop for Ended<'_> {
-                                        fn drop(&mut self) {
-                                            self.0.fetch_add(1, SeqCst);
-                                        }
+            let token = Token::new();
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                timeout(if fate == 0 { pause } else { HOUR }, || {
+                    token.scope(|s| {
+                        for i in 0..5 {
+                            let frame = &frame;
+                            s.spawn(move || {
+                                struct Ended<'a>(&'a AtomicUsize);
+                                impl Drop for Ended<'_> {
+                                    fn drop(&mut self) {
+                                        self.0.fetch_add(1, SeqCst);
                                     }
-                                    frame[0].fetch_add(1, SeqCst);
-                                    let _ended = Ended(&frame[1]);
-                                    sleep(pause);
-                                    if i == 0 && fate == 1 {
-                                        fail();
-                                    }
-                                    if fate < 3 {
-                                        sleep(HOUR);
-                                    }
-                                });
-                            }
-                            if fate == 2 {
-                                s.spawn(|| {
-                                    sleep(pause);
-                                    token.cancel();
-                                });
-                            }
-                            if fate == 3 {
-                                fail();
-                            }
-                        })
+                                }
+                                frame[0].fetch_add(1, SeqCst);
+                                let _ended = Ended(&frame[1]);
+                                sleep(pause);
+                                if i == 0 && fate == 1 {
+                                    fail();
+                                }
+                                if fate < 3 {
+                                    sleep(HOUR);
+                                }
+                            });
+                        }
+                        if fate == 2 {
+                            s.spawn(|| {
+                                sleep(pause);
+                                token.cancel();
+                            });
+                        }
+                        if fate == 3 {
+                            fail();
+                        }
                     })
-                }));
-                assert_eq!(frame[0].load(SeqCst), frame[1].load(SeqCst));
-                match fate {
-                    0 => assert!(outcome.unwrap().is_err()),
-                    1 => assert_eq!(message(&*outcome.unwrap_err()), "a scoped task panicked"),
-                    3 => assert_eq!(message(&*outcome.unwrap_err()), "failed"),
-                    _ => outcome.unwrap().unwrap().unwrap(),
-                }
-            });
+                })
+            }));
+            assert_eq!(frame[0].load(SeqCst), frame[1].load(SeqCst));
+            match fate {
+                0 => assert!(outcome.unwrap().is_err()),
+                1 => assert_eq!(message(&*outcome.unwrap_err()), "a scoped task panicked"),
+                3 => assert_eq!(message(&*outcome.unwrap_err()), "failed"),
+                _ => outcome.unwrap().unwrap().unwrap(),
+            }
         }
     });
 }

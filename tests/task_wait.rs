@@ -6,8 +6,9 @@ use common::{elapsed_at_least, runtime, until};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use throng::task;
+use throng::time::now;
 
 #[test]
 fn one_that_yields_lets_the_others_run() {
@@ -140,7 +141,7 @@ fn the_token_is_one() {
             task::current().unpark();
         }
         task::park();
-        let start = Instant::now();
+        let start = now();
         task::park_timeout(Duration::from_millis(10));
         elapsed_at_least(start, Duration::from_millis(10));
     });
@@ -149,20 +150,20 @@ fn the_token_is_one() {
 #[test]
 fn a_timed_park_ends_with_the_token_or_in_time() {
     throng::run(|| {
-        let start = Instant::now();
+        let start = now();
         task::park_timeout(Duration::from_millis(10));
         elapsed_at_least(start, Duration::from_millis(10));
         let me = task::current();
         throng::spawn(move || me.unpark());
         task::park_timeout(Duration::from_secs(3600));
         // A wait that was ended by time leaves no token and no entry behind.
-        let start = Instant::now();
+        let start = now();
         task::park_timeout(Duration::from_millis(2));
         elapsed_at_least(start, Duration::from_millis(2));
         task::park_timeout(Duration::ZERO);
         task::current().unpark();
         task::park_timeout(Duration::ZERO);
-        let start = Instant::now();
+        let start = now();
         task::park_timeout(Duration::from_millis(2));
         elapsed_at_least(start, Duration::from_millis(2));
     });
@@ -199,7 +200,7 @@ fn parking_outside_a_task_is_stds() {
     let thread = std::thread::current();
     std::thread::spawn(move || thread.unpark());
     task::park();
-    let start = Instant::now();
+    let start = now();
     // `std`'s may return early; in practice it doesn't without a token.
     while start.elapsed() < Duration::from_millis(2) {
         task::park_timeout(Duration::from_millis(2));
@@ -210,18 +211,18 @@ fn parking_outside_a_task_is_stds() {
 fn sleep_lasts_at_least_as_long() {
     let sleeps = || {
         for wait in [0, 1, 1_000, 50_000, 1_000_000, 20_000_000].map(Duration::from_nanos) {
-            let start = Instant::now();
+            let start = now();
             task::sleep(wait);
             elapsed_at_least(start, wait);
-            let until = Instant::now() + wait;
+            let until = now() + wait;
             task::sleep_until(until);
-            assert!(Instant::now() >= until);
+            assert!(now() >= until);
         }
     };
     throng::run(sleeps);
     // A plain thread sleeps too.
     sleeps();
-    task::sleep_until(Instant::now() - Duration::from_nanos(1));
+    task::sleep_until(now() - Duration::from_nanos(1));
 }
 
 /// Deadlines are rounded by a millisecond at most, and these lie four apart. Where the machine has no time for the one
@@ -232,7 +233,7 @@ fn those_that_sleep_wake_in_their_order() {
     let is_in_order = || {
         let order = std::sync::Mutex::new(Vec::new());
         own.run(|| {
-            let start = Instant::now() + Duration::from_millis(5);
+            let start = now() + Duration::from_millis(5);
             throng::scope(|s| {
                 for i in (0..10).rev() {
                     let order = &order;
