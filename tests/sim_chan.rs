@@ -7,9 +7,12 @@ mod model;
 use model::{History, Model, simulate};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use throng::chan::{Receiver, RecvTimeoutError, Select, SendTimeoutError, Sender, TryRecvError, TrySendError, bounded};
+use throng::sim::Check;
 use throng::{scope, time};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -335,4 +338,42 @@ fn single_operations() {
 #[test]
 fn selects_beside_single_operations() {
     simulate(80, programs(1..=3), run);
+}
+
+/// A select that has one channel in two of its arms locks its channels in the order of their addresses. That is all that
+/// they decide: which of two observers is woken first, and which arm is tried first later on, goes by the seed.
+#[test]
+fn addresses_decide_nothing() {
+    // The two executions of a seed have their channels in memory the one way round, and the other.
+    let (swaps, kept) = (AtomicBool::new(false), RefCell::new(Vec::new()));
+    Check::new().check(move || {
+        let mut channels = [bounded::<u32>(0), bounded(0)];
+        // No memory is used twice.
+        kept.borrow_mut().push(channels.clone());
+        if swaps.fetch_not(Relaxed) {
+            channels.swap(0, 1);
+        }
+        let [(s, r), (other, others)] = channels;
+        let (late, later) = (bounded::<u32>(1), time::now() + HOUR);
+        scope(|scope| {
+            for s in [&s, &other] {
+                scope.spawn(move || {
+                    let mut select = Select::new();
+                    select.send(s);
+                    select.ready_deadline(later).is_ok()
+                });
+            }
+            scope.spawn(|| {
+                let mut select = Select::new();
+                (select.recv(&r), select.recv(&others), select.recv(&r), select.recv(&late.1));
+                for _ in 0..3 {
+                    if let Ok(chosen) = select.select_deadline(later) {
+                        let r = [&r, &others, &r, &late.1][chosen.index()];
+                        chosen.recv(r).unwrap();
+                    }
+                }
+            });
+            let _ = (s.send_timeout(1, HOUR), other.send_timeout(2, HOUR), late.0.send(3));
+        });
+    });
 }
