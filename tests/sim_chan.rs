@@ -11,6 +11,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
+use throng::cancel::Token;
 use throng::chan::{Receiver, RecvTimeoutError, Select, SendTimeoutError, Sender, TryRecvError, TrySendError, bounded};
 use throng::sim::Check;
 use throng::{scope, time};
@@ -25,6 +26,8 @@ enum How {
     Limited,
     /// With one around it, which cancels the call.
     Cancelled,
+    /// With a time limit, under the task's token, which others may cancel.
+    UnderToken,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -48,6 +51,8 @@ enum Op {
     Do(How, Vec<Arm>),
     DropSender(usize),
     DropReceiver(usize),
+    /// The task's token; or, if there is no such task, all of them.
+    Cancel(usize),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -60,6 +65,10 @@ enum Done {
     /// It could not be done in time.
     Late,
     Dropped,
+    /// By the task's token, before it could be done.
+    Cancelled,
+    /// The token is.
+    IsCancelled,
 }
 
 /// What a channel is.
@@ -81,8 +90,9 @@ impl Chan {
     }
 }
 
+/// The channels, and which tasks' tokens are cancelled.
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct Chans([Chan; CHANNELS]);
+struct Chans([Chan; CHANNELS], Vec<bool>);
 
 impl Chans {
     /// Whether the operation could be done by one who looks at nobody else.
@@ -98,7 +108,7 @@ impl Model for Chans {
     type Op = Op;
     type Result = Done;
 
-    fn apply(&mut self, _: usize, op: &Op, done: &Done) -> bool {
+    fn apply(&mut self, task: usize, op: &Op, done: &Done) -> bool {
         // Whoever takes a message that is handed over is next.
         let handed_over = self.0.iter().position(|chan| chan.capacity == 0 && !chan.queue.is_empty());
         if handed_over.is_some_and(|at| !matches!(done, Done::Received(from, _) if *from == at)) {
@@ -117,6 +127,17 @@ impl Model for Chans {
             (_, &Done::Disconnected(Arm::Send(at))) => self.0[at].receivers == 0,
             (_, &Done::Disconnected(Arm::Recv(at))) => self.0[at].senders == 0 && self.0[at].queue.is_empty(),
             (Op::Do(_, arms), Done::Not | Done::Late) => !arms.iter().any(|&arm| self.is_ready(arm)),
+            // It had to wait, and it has done nothing.
+            (Op::Do(How::UnderToken, arms), Done::Cancelled) => {
+                self.1[task] && !arms.iter().any(|&arm| self.is_ready(arm))
+            }
+            (&Op::Cancel(whose), Done::IsCancelled) => {
+                match self.1.get_mut(whose) {
+                    Some(token) => *token = true,
+                    None => self.1.fill(true),
+                }
+                true
+            }
             (&Op::DropSender(at), Done::Dropped) => {
                 self.0[at].senders -= 1;
                 true
@@ -148,17 +169,24 @@ fn arm() -> impl Strategy<Value = Arm> {
 }
 
 fn programs(arms: std::ops::RangeInclusive<usize>) -> impl Strategy<Value = Program> {
-    let how = prop_oneof![2 => Just(How::Try), 4 => Just(How::Limited), 2 => Just(How::Cancelled)];
+    let how = prop_oneof![
+        2 => Just(How::Try),
+        4 => Just(How::Limited),
+        2 => Just(How::Cancelled),
+        3 => Just(How::UnderToken),
+    ];
     let op = prop_oneof![
         8 => (how, vec(arm(), arms)).prop_map(|(how, arms)| Op::Do(how, arms)),
         1 => (0..CHANNELS).prop_map(Op::DropSender),
         1 => (0..CHANNELS).prop_map(Op::DropReceiver),
+        2 => (0..6_usize).prop_map(Op::Cancel),
     ];
     let capacities = [0..3_usize, 0..3_usize];
     (capacities, vec(vec(op, 1..5), 2..5)).prop_map(|(capacities, tasks)| Program { capacities, tasks })
 }
 
 struct Handles {
+    tokens: Vec<Token>,
     senders: [Option<Sender<u32>>; CHANNELS],
     receivers: [Option<Receiver<u32>>; CHANNELS],
 }
@@ -179,8 +207,11 @@ impl Handles {
         self.receivers[at].as_ref().expect("it has one")
     }
 
-    fn one(&self, how: How, arm: Arm, message: u32) -> Done {
+    fn one(&self, task: usize, how: How, arm: Arm, message: u32) -> Done {
         match (how, arm) {
+            (How::UnderToken, _) => {
+                self.tokens[task].run(|| self.one(task, How::Limited, arm, message)).unwrap_or(Done::Cancelled)
+            }
             (How::Try, Arm::Send(at)) => match self.sender(at).try_send(message) {
                 Ok(()) => Done::Sent(at, message),
                 Err(TrySendError::Full(_)) => Done::Not,
@@ -214,7 +245,7 @@ impl Handles {
         }
     }
 
-    fn select(&self, how: How, arms: &[Arm], message: u32) -> Done {
+    fn select(&self, task: usize, how: How, arms: &[Arm], message: u32) -> Done {
         let mut select = Select::new();
         for &arm in arms {
             match arm {
@@ -226,6 +257,10 @@ impl Handles {
             How::Try => select.try_select().map_err(|_| Done::Not),
             How::Limited => select.select_timeout(HOUR).map_err(|_| Done::Late),
             How::Cancelled => time::timeout(HOUR, || select.select()).map_err(|_| Done::Late),
+            How::UnderToken => match self.tokens[task].run(|| select.select_timeout(HOUR)) {
+                Ok(selected) => selected.map_err(|_| Done::Late),
+                Err(_) => Err(Done::Cancelled),
+            },
         };
         match selected {
             Err(done) => done,
@@ -253,12 +288,17 @@ impl Handles {
                     let arms: Vec<Arm> = arms.iter().copied().filter(|&arm| self.has(arm)).collect();
                     match arms[..] {
                         [] => {}
-                        [arm] => history.call(task, Op::Do(*how, arms), || self.one(*how, arm, message)),
-                        _ => history.call(task, Op::Do(*how, arms.clone()), || self.select(*how, &arms, message)),
+                        [arm] => history.call(task, Op::Do(*how, arms), || self.one(task, *how, arm, message)),
+                        _ => history.call(task, Op::Do(*how, arms.clone()), || self.select(task, *how, &arms, message)),
                     }
                 }
                 Op::DropSender(at) => drop_it(&mut self.senders[*at], task, op, history),
                 Op::DropReceiver(at) => drop_it(&mut self.receivers[*at], task, op, history),
+                Op::Cancel(whose) => history.call(task, op.clone(), || {
+                    // The last one is the others' parent.
+                    self.tokens[(*whose).min(self.tokens.len() - 1)].cancel();
+                    Done::IsCancelled
+                }),
             }
         }
         for at in 0..CHANNELS {
@@ -307,7 +347,10 @@ fn each_message_goes_once(history: &History<Chans>) {
 fn run(Program { capacities, tasks }: &Program) {
     let history = History::new();
     let channels = capacities.map(bounded::<u32>);
+    let root = Token::new();
+    let tokens: Vec<Token> = tasks.iter().map(|_| root.child()).chain([root.clone()]).collect();
     let handles = tasks.iter().map(|_| Handles {
+        tokens: tokens.clone(),
         senders: channels.each_ref().map(|(s, _)| Some(s.clone())),
         receivers: channels.each_ref().map(|(_, r)| Some(r.clone())),
     });
@@ -327,7 +370,7 @@ fn run(Program { capacities, tasks }: &Program) {
     };
     each_message_goes_once(&history);
     nobody_waits_beside_a_partner(&history);
-    history.explain(Chans(capacities.map(chan)));
+    history.explain(Chans(capacities.map(chan), vec![false; count]));
 }
 
 #[test]
