@@ -12,7 +12,10 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use throng::cancel::Token;
-use throng::chan::{Receiver, RecvTimeoutError, Select, SendTimeoutError, Sender, TryRecvError, TrySendError, bounded};
+use throng::chan::{
+    Receiver, RecvTimeoutError, Select, SelectedOperation, SendTimeoutError, Sender, TryRecvError, TrySendError,
+    bounded,
+};
 use throng::sim::Check;
 use throng::{scope, time};
 
@@ -49,6 +52,8 @@ impl Arm {
 enum Op {
     /// One operation, or several to select from.
     Do(How, Vec<Arm>),
+    /// What a select has chosen.
+    Complete(Arm),
     DropSender(usize),
     DropReceiver(usize),
     /// The task's token; or, if there is no such task, all of them.
@@ -60,6 +65,8 @@ enum Done {
     Sent(usize, u32),
     Received(usize, u32),
     Disconnected(Arm),
+    /// By a select, which has yet to do it.
+    Chosen(Arm),
     /// It could not be done.
     Not,
     /// It could not be done in time.
@@ -76,6 +83,11 @@ enum Done {
 struct Chan {
     capacity: usize,
     queue: VecDeque<u32>,
+    /// So many messages and so much room belong to selects that have chosen them.
+    claimed: usize,
+    reserved: usize,
+    /// Whether a message was sent for which there is no room: it goes straight to a receiver, who is next.
+    hands_over: bool,
     senders: usize,
     receivers: usize,
     /// Without a buffer a `Select` that receives is granted *a* message: those of pairs that meet at the same time may be
@@ -84,22 +96,30 @@ struct Chan {
 }
 
 impl Chan {
-    /// A channel without a buffer holds a message from the sender's instant to the receiver's, which is the next.
+    fn has_message(&self) -> bool {
+        self.queue.len() > self.claimed
+    }
+
     fn has_room(&self) -> bool {
-        self.queue.len() < self.capacity.max(1)
+        self.queue.len() + self.reserved < self.capacity
     }
 }
 
-/// The channels, and which tasks' tokens are cancelled.
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct Chans([Chan; CHANNELS], Vec<bool>);
+struct Chans {
+    channels: [Chan; CHANNELS],
+    /// Whether a task's token is.
+    cancelled: Vec<bool>,
+    /// Whether what a task's select has chosen is claimed or reserved. If not, the channel is disconnected.
+    is_granted: Vec<bool>,
+}
 
 impl Chans {
     /// Whether the operation could be done by one who looks at nobody else.
     fn is_ready(&self, arm: Arm) -> bool {
         match arm {
-            Arm::Send(at) => self.0[at].receivers == 0 || self.0[at].capacity > 0 && self.0[at].has_room(),
-            Arm::Recv(at) => self.0[at].senders == 0 || !self.0[at].queue.is_empty(),
+            Arm::Send(at) => self.channels[at].receivers == 0 || self.channels[at].has_room(),
+            Arm::Recv(at) => self.channels[at].senders == 0 || self.channels[at].has_message(),
         }
     }
 }
@@ -109,43 +129,79 @@ impl Model for Chans {
     type Result = Done;
 
     fn apply(&mut self, task: usize, op: &Op, done: &Done) -> bool {
-        // Whoever takes a message that is handed over is next.
-        let handed_over = self.0.iter().position(|chan| chan.capacity == 0 && !chan.queue.is_empty());
-        if handed_over.is_some_and(|at| !matches!(done, Done::Received(from, _) if *from == at)) {
+        let taker = self.channels.iter().position(|chan| chan.hands_over);
+        if taker
+            .is_some_and(|at| !matches!(done, Done::Received(from, _) | Done::Chosen(Arm::Recv(from)) if *from == at))
+        {
             return false;
         }
+        if let Some(at) = taker {
+            self.channels[at].hands_over = false;
+        }
+        let is_granted = self.is_granted[task];
         match (op, done) {
+            (Op::Complete(_), Done::Sent(..) | Done::Received(..)) if !is_granted => false,
+            (Op::Complete(Arm::Recv(_)), Done::Disconnected(_)) => !is_granted,
+            (Op::Complete(_), &Done::Sent(at, message)) => {
+                self.channels[at].reserved -= 1;
+                self.channels[at].queue.push_back(message);
+                self.channels[at].receivers > 0
+            }
+            (Op::Complete(_), &Done::Received(at, message)) => {
+                self.channels[at].claimed -= 1;
+                self.channels[at].queue.pop_front() == Some(message)
+            }
+            (_, &Done::Chosen(arm)) => {
+                let is_ready = self.is_ready(arm);
+                self.is_granted[task] = match arm {
+                    Arm::Send(at) => {
+                        let is_granted = self.channels[at].receivers > 0;
+                        self.channels[at].reserved += usize::from(is_granted);
+                        is_granted
+                    }
+                    Arm::Recv(at) => {
+                        let is_granted = self.channels[at].has_message();
+                        self.channels[at].claimed += usize::from(is_granted);
+                        is_granted
+                    }
+                };
+                is_ready
+            }
             (_, &Done::Sent(at, message)) => {
-                let chan = &mut self.0[at];
+                let chan = &mut self.channels[at];
+                chan.hands_over = !chan.has_room();
                 chan.queue.push_back(message);
-                chan.receivers > 0 && chan.queue.len() <= chan.capacity.max(1)
+                chan.receivers > 0
             }
             (_, &Done::Received(at, message)) => {
-                let chan = &mut self.0[at];
-                chan.queue.pop_front().is_some_and(|front| front == message || chan.swaps)
+                let chan = &mut self.channels[at];
+                chan.has_message() && chan.queue.pop_front().is_some_and(|front| front == message || chan.swaps)
             }
-            (_, &Done::Disconnected(Arm::Send(at))) => self.0[at].receivers == 0,
-            (_, &Done::Disconnected(Arm::Recv(at))) => self.0[at].senders == 0 && self.0[at].queue.is_empty(),
+            (_, &Done::Disconnected(Arm::Send(at))) => self.channels[at].receivers == 0,
+            (_, &Done::Disconnected(Arm::Recv(at))) => {
+                self.channels[at].senders == 0 && !self.channels[at].has_message()
+            }
             (Op::Do(_, arms), Done::Not | Done::Late) => !arms.iter().any(|&arm| self.is_ready(arm)),
             // It had to wait, and it has done nothing.
             (Op::Do(How::UnderToken, arms), Done::Cancelled) => {
-                self.1[task] && !arms.iter().any(|&arm| self.is_ready(arm))
+                self.cancelled[task] && !arms.iter().any(|&arm| self.is_ready(arm))
             }
             (&Op::Cancel(whose), Done::IsCancelled) => {
-                match self.1.get_mut(whose) {
+                match self.cancelled.get_mut(whose) {
                     Some(token) => *token = true,
-                    None => self.1.fill(true),
+                    None => self.cancelled.fill(true),
                 }
                 true
             }
             (&Op::DropSender(at), Done::Dropped) => {
-                self.0[at].senders -= 1;
+                self.channels[at].senders -= 1;
                 true
             }
             (&Op::DropReceiver(at), Done::Dropped) => {
-                self.0[at].receivers -= 1;
-                if self.0[at].receivers == 0 {
-                    self.0[at].queue.clear();
+                let chan = &mut self.channels[at];
+                chan.receivers -= 1;
+                if chan.receivers == 0 {
+                    chan.queue.clear();
                 }
                 true
             }
@@ -245,7 +301,7 @@ impl Handles {
         }
     }
 
-    fn select(&self, task: usize, how: How, arms: &[Arm], message: u32) -> Done {
+    fn select(&self, task: usize, how: How, arms: &[Arm], message: u32, history: &History<Chans>) {
         let mut select = Select::new();
         for &arm in arms {
             match arm {
@@ -253,30 +309,42 @@ impl Handles {
                 Arm::Recv(at) => select.recv(self.receiver(at)),
             };
         }
-        let selected = match how {
-            How::Try => select.try_select().map_err(|_| Done::Not),
-            How::Limited => select.select_timeout(HOUR).map_err(|_| Done::Late),
-            How::Cancelled => time::timeout(HOUR, || select.select()).map_err(|_| Done::Late),
-            How::UnderToken => match self.tokens[task].run(|| select.select_timeout(HOUR)) {
-                Ok(selected) => selected.map_err(|_| Done::Late),
-                Err(_) => Err(Done::Cancelled),
+        let complete = |operation: SelectedOperation<'_>| match arms[operation.index()] {
+            arm @ Arm::Send(at) => match operation.send(self.sender(at), message) {
+                Ok(()) => Done::Sent(at, message),
+                Err(_) => Done::Disconnected(arm),
+            },
+            arm @ Arm::Recv(at) => match operation.recv(self.receiver(at)) {
+                Ok(message) => Done::Received(at, message),
+                Err(_) => Done::Disconnected(arm),
             },
         };
-        match selected {
-            Err(done) => done,
-            Ok(operation) => {
-                let arm = arms[operation.index()];
-                match arm {
-                    Arm::Send(at) => match operation.send(self.sender(at), message) {
-                        Ok(()) => Done::Sent(at, message),
-                        Err(_) => Done::Disconnected(arm),
-                    },
-                    Arm::Recv(at) => match operation.recv(self.receiver(at)) {
-                        Ok(message) => Done::Received(at, message),
-                        Err(_) => Done::Disconnected(arm),
-                    },
-                }
+        let mut chosen = None;
+        history.call(task, Op::Do(how, arms.to_vec()), || {
+            let selected = match how {
+                How::Try => select.try_select().map_err(|_| Done::Not),
+                How::Limited => select.select_timeout(HOUR).map_err(|_| Done::Late),
+                How::Cancelled => time::timeout(HOUR, || select.select()).map_err(|_| Done::Late),
+                How::UnderToken => match self.tokens[task].run(|| select.select_timeout(HOUR)) {
+                    Ok(selected) => selected.map_err(|_| Done::Late),
+                    Err(_) => Err(Done::Cancelled),
+                },
+            };
+            match selected {
+                Err(done) => done,
+                Ok(operation) => match arms[operation.index()] {
+                    // Two have met, and are done at the same time.
+                    Arm::Send(at) if self.sender(at).capacity() == Some(0) => complete(operation),
+                    Arm::Recv(at) if self.receiver(at).capacity() == Some(0) => complete(operation),
+                    arm => {
+                        chosen = Some(operation);
+                        Done::Chosen(arm)
+                    }
+                },
             }
+        });
+        if let Some(operation) = chosen {
+            history.call(task, Op::Complete(arms[operation.index()]), || complete(operation));
         }
     }
 
@@ -289,9 +357,10 @@ impl Handles {
                     match arms[..] {
                         [] => {}
                         [arm] => history.call(task, Op::Do(*how, arms), || self.one(task, *how, arm, message)),
-                        _ => history.call(task, Op::Do(*how, arms.clone()), || self.select(task, *how, &arms, message)),
+                        _ => self.select(task, *how, &arms, message, history),
                     }
                 }
+                Op::Complete(_) => unreachable!("it is a part of a select"),
                 Op::DropSender(at) => drop_it(&mut self.senders[*at], task, op, history),
                 Op::DropReceiver(at) => drop_it(&mut self.receivers[*at], task, op, history),
                 Op::Cancel(whose) => history.call(task, op.clone(), || {
@@ -366,11 +435,13 @@ fn run(Program { capacities, tasks }: &Program) {
     let selects = tasks.iter().flatten().any(|op| matches!(op, Op::Do(_, arms) if arms.len() > 1));
     let chan = |capacity| {
         let swaps = selects && capacity == 0;
-        Chan { capacity, queue: VecDeque::new(), senders: count, receivers: count, swaps }
+        let queue = VecDeque::new();
+        Chan { capacity, queue, claimed: 0, reserved: 0, hands_over: false, senders: count, receivers: count, swaps }
     };
     each_message_goes_once(&history);
     nobody_waits_beside_a_partner(&history);
-    history.explain(Chans(capacities.map(chan), vec![false; count]));
+    let channels = capacities.map(chan);
+    history.explain(Chans { channels, cancelled: vec![false; count], is_granted: vec![false; count] });
 }
 
 #[test]
