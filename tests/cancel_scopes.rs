@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use throng::cancel::{self, Cancelled, Token, check, is_cancelled, shield};
-use throng::chan::{TryRecvError, bounded};
+use throng::chan::{TryRecvError, bounded, unbounded};
 use throng::task::{self, sleep};
 use throng::time::{Elapsed, now, timeout, timeout_at};
 
@@ -130,21 +130,22 @@ fn of_several_that_are_over_the_outermost_counts() {
 
 #[test]
 fn a_cancelled_task_beats_all_scopes() {
-    let own = runtime(2);
-    let (begin, begun) = mpsc::channel();
-    let handle = own.spawn(move || {
-        let _ = timeout(HOUR, || {
-            Token::new().run(|| {
-                begin.send(()).unwrap();
-                sleep(HOUR);
-            })
+    everywhere(|| {
+        let (begin, begun) = unbounded();
+        let handle = throng::spawn(move || {
+            let _ = timeout(HOUR, || {
+                Token::new().run(|| {
+                    begin.send(()).unwrap();
+                    sleep(HOUR);
+                })
+            });
+            unreachable!("it unwinds further");
         });
-        unreachable!("it unwinds further");
+        begun.recv().unwrap();
+        handle.cancel();
+        let payload = handle.join().unwrap_err();
+        assert_eq!(payload.downcast::<Cancelled>().unwrap().to_string(), "the task was cancelled");
     });
-    begun.recv().unwrap();
-    handle.cancel();
-    let payload = handle.join().unwrap_err();
-    assert_eq!(payload.downcast::<Cancelled>().unwrap().to_string(), "the task was cancelled");
 }
 
 #[test]

@@ -2,13 +2,13 @@
 
 mod common;
 
-use common::{Dropped, everywhere, message, ms, runtime};
+use common::{Dropped, everywhere, message, ms};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 use throng::cancel::{Cancelled, Token};
-use throng::chan::{bounded, never};
+use throng::chan::{bounded, never, unbounded};
 use throng::task::{self, sleep};
 use throng::time::timeout;
 
@@ -165,34 +165,35 @@ fn deadlines_and_time_limits_end_them_all() {
 
 #[test]
 fn a_cancelled_caller_takes_its_tasks_with_it() {
-    let own = runtime(2);
-    for in_the_body in [false, true] {
-        let ended = Arc::new(AtomicUsize::new(0));
-        let (begin, begun) = std::sync::mpsc::channel();
-        let handle = own.spawn({
-            let ended = Arc::clone(&ended);
-            move || {
-                let got = Token::new().scope(|s| {
-                    for _ in 0..3 {
-                        let (begin, guard) = (begin.clone(), Dropped(Arc::clone(&ended)));
-                        s.spawn(move || {
-                            let _guard = guard;
-                            begin.send(()).unwrap();
+    everywhere(|| {
+        for in_the_body in [false, true] {
+            let ended = Arc::new(AtomicUsize::new(0));
+            let (begin, begun) = unbounded();
+            let handle = throng::spawn({
+                let ended = Arc::clone(&ended);
+                move || {
+                    let got = Token::new().scope(|s| {
+                        for _ in 0..3 {
+                            let (begin, guard) = (begin.clone(), Dropped(Arc::clone(&ended)));
+                            s.spawn(move || {
+                                let _guard = guard;
+                                begin.send(()).unwrap();
+                                sleep(HOUR);
+                            });
+                        }
+                        if in_the_body {
                             sleep(HOUR);
-                        });
-                    }
-                    if in_the_body {
-                        sleep(HOUR);
-                    }
-                });
-                unreachable!("{got:?}");
-            }
-        });
-        (0..3).for_each(|_| begun.recv().unwrap());
-        handle.cancel();
-        assert!(handle.join().unwrap_err().is::<Cancelled>());
-        assert_eq!(ended.load(SeqCst), 3);
-    }
+                        }
+                    });
+                    unreachable!("{got:?}");
+                }
+            });
+            (0..3).for_each(|_| begun.recv().unwrap());
+            handle.cancel();
+            assert!(handle.join().unwrap_err().is::<Cancelled>());
+            assert_eq!(ended.load(SeqCst), 3);
+        }
+    });
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{elapsed_at_least, runtime, until};
+use common::{elapsed_at_least, everywhere, in_tasks, runtime, until};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -12,14 +12,13 @@ use throng::time::now;
 
 #[test]
 fn one_that_yields_lets_the_others_run() {
-    let own = runtime(1);
-    own.run(|| {
+    in_tasks(|_| {
         let done = Arc::new(AtomicBool::new(false));
         for _ in 0..10 {
             let done = Arc::clone(&done);
             throng::spawn(move || done.store(true, SeqCst));
         }
-        // One worker: nobody else can do it meanwhile.
+        // With one worker, nobody else can do it meanwhile.
         while !done.load(SeqCst) {
             task::yield_now();
         }
@@ -128,7 +127,7 @@ fn yielding_outside_a_task_returns() {
 
 #[test]
 fn an_unpark_before_the_park_is_kept() {
-    throng::run(|| {
+    in_tasks(|_| {
         task::current().unpark();
         task::park();
     });
@@ -136,7 +135,7 @@ fn an_unpark_before_the_park_is_kept() {
 
 #[test]
 fn the_token_is_one() {
-    throng::run(|| {
+    in_tasks(|_| {
         for _ in 0..3 {
             task::current().unpark();
         }
@@ -149,7 +148,7 @@ fn the_token_is_one() {
 
 #[test]
 fn a_timed_park_ends_with_the_token_or_in_time() {
-    throng::run(|| {
+    in_tasks(|_| {
         let start = now();
         task::park_timeout(Duration::from_millis(10));
         elapsed_at_least(start, Duration::from_millis(10));
@@ -171,19 +170,20 @@ fn a_timed_park_ends_with_the_token_or_in_time() {
 
 #[test]
 fn a_park_without_a_token_waits() {
-    let own = runtime(2);
-    let woken = Arc::new(AtomicBool::new(false));
-    let handle = own.spawn({
-        let woken = Arc::clone(&woken);
-        move || {
-            task::park();
-            assert!(woken.load(SeqCst), "woken for no reason");
-        }
+    everywhere(|| {
+        let woken = Arc::new(AtomicBool::new(false));
+        let handle = throng::spawn({
+            let woken = Arc::clone(&woken);
+            move || {
+                task::park();
+                assert!(woken.load(SeqCst), "woken for no reason");
+            }
+        });
+        task::sleep(Duration::from_millis(10));
+        woken.store(true, SeqCst);
+        handle.task().unpark();
+        handle.join().expect("no panic");
     });
-    std::thread::sleep(Duration::from_millis(10));
-    woken.store(true, SeqCst);
-    handle.task().unpark();
-    handle.join().expect("no panic");
 }
 
 #[test]
@@ -219,9 +219,8 @@ fn sleep_lasts_at_least_as_long() {
             assert!(now() >= until);
         }
     };
-    throng::run(sleeps);
     // A plain thread sleeps too.
-    sleeps();
+    everywhere(sleeps);
     task::sleep_until(now() - Duration::from_nanos(1));
 }
 
@@ -336,7 +335,7 @@ fn a_panic_in_flight_follows_its_task() {
 
 #[test]
 fn a_caught_panic_can_be_kept_across_waits() {
-    throng::run(|| {
+    in_tasks(|_| {
         let payload = catch_unwind(|| panic!("kept")).expect_err("a panic");
         for _ in 0..10 {
             task::sleep(Duration::from_micros(50));
