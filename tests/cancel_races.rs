@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Random, few, in_tasks, runtime, scaled};
+use common::{Random, few, in_tasks, scaled};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
@@ -297,17 +297,16 @@ fn a_tree_of_tokens() {
 /// Children that are made while their parent is cancelled are cancelled too.
 #[test]
 fn a_child_that_is_born_late() {
-    let own = runtime(2);
-    for _ in 0..scaled(200, 5000) {
-        let token = Token::new();
-        own.run(|| {
+    in_tasks(|_| {
+        for _ in 0..scaled(200, 5000) {
+            let token = Token::new();
             throng::scope(|s| {
                 s.spawn(|| token.cancel());
                 s.spawn(|| token.child().run(task::park).unwrap_err());
                 s.spawn(|| assert!(token.child().done().recv().is_err()));
             });
-        });
-    }
+        }
+    });
 }
 
 /// A token that is cancelled by one of those who run under it, while the others come and go.

@@ -289,21 +289,23 @@ fn messages_may_be_large_small_or_nothing() {
 
 #[test]
 fn channels_go_through_channels() {
-    let (s, r) = bounded(0);
-    throng::scope(|scope| {
-        scope.spawn(move || {
-            let mut s: Sender<Box<dyn std::any::Any + Send>> = s;
-            for _ in 0..100 {
-                let (next, r) = bounded(0);
-                s.send(Box::new(r)).unwrap();
-                s = next;
+    everywhere(|| {
+        let (s, r) = bounded(0);
+        throng::scope(|scope| {
+            scope.spawn(move || {
+                let mut s: Sender<Box<dyn std::any::Any + Send>> = s;
+                for _ in 0..few(100) {
+                    let (next, r) = bounded(0);
+                    s.send(Box::new(r)).unwrap();
+                    s = next;
+                }
+            });
+            let mut r: Receiver<Box<dyn std::any::Any + Send>> = r;
+            for _ in 0..few(100) {
+                r = *r.recv().unwrap().downcast().unwrap();
             }
+            assert!(r.recv().is_err());
         });
-        let mut r: Receiver<Box<dyn std::any::Any + Send>> = r;
-        for _ in 0..100 {
-            r = *r.recv().unwrap().downcast().unwrap();
-        }
-        assert!(r.recv().is_err());
     });
 }
 
@@ -380,34 +382,36 @@ fn handles_cross_threads_and_panics() {
 
 #[test]
 fn a_cancelled_task_takes_no_message_and_loses_none() {
-    for round in 0..200 {
-        let (s, r) = bounded(round % 2);
-        let receiver = throng::spawn({
-            let r = r.clone();
-            move || r.recv()
-        });
-        if round % 3 == 0 {
-            throng::task::yield_now();
-        }
-        receiver.cancel();
-        let sender = throng::spawn(move || s.send(round));
-        match receiver.join() {
-            Ok(received) => assert_eq!(received, Ok(round)),
-            Err(_) => assert_eq!(r.recv(), Ok(round)),
-        }
-        assert_eq!(sender.join().unwrap(), Ok(()));
+    everywhere(|| {
+        for round in 0..2 * few(100) {
+            let (s, r) = bounded(round % 2);
+            let receiver = throng::spawn({
+                let r = r.clone();
+                move || r.recv()
+            });
+            if round % 3 == 0 {
+                throng::task::yield_now();
+            }
+            receiver.cancel();
+            let sender = throng::spawn(move || s.send(round));
+            match receiver.join() {
+                Ok(received) => assert_eq!(received, Ok(round)),
+                Err(_) => assert_eq!(r.recv(), Ok(round)),
+            }
+            assert_eq!(sender.join().unwrap(), Ok(()));
 
-        let (s, r) = bounded(0);
-        let message = Arc::new(());
-        let sender = throng::spawn({
-            let message = Arc::clone(&message);
-            move || s.send(message)
-        });
-        sender.cancel();
-        // Either it was received, or it went down with its task.
-        let received = r.recv();
-        assert_eq!(received.is_ok(), sender.join().is_ok());
-        drop(received);
-        assert_eq!(Arc::strong_count(&message), 1);
-    }
+            let (s, r) = bounded(0);
+            let message = Arc::new(());
+            let sender = throng::spawn({
+                let message = Arc::clone(&message);
+                move || s.send(message)
+            });
+            sender.cancel();
+            // Either it was received, or it went down with its task.
+            let received = r.recv();
+            assert_eq!(received.is_ok(), sender.join().is_ok());
+            drop(received);
+            assert_eq!(Arc::strong_count(&message), 1);
+        }
+    });
 }

@@ -5,7 +5,7 @@ mod chan;
 mod common;
 
 use chan::channel;
-use common::{Dropped, WORKERS, in_tasks, runtime, scaled};
+use common::{Dropped, in_tasks, scaled};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
@@ -191,39 +191,36 @@ fn timeouts_lose_nothing() {
 /// Tasks are cancelled while they wait; a message is either received, or in the channel, or went down with its sender.
 #[test]
 fn cancellation_loses_nothing() {
-    for workers in WORKERS {
-        let runtime = runtime(workers);
+    in_tasks(|_| {
         for capacity in [0, 1, 4] {
             let drops = Arc::new(AtomicUsize::new(0));
             let (s, r) = bounded(capacity);
             let made = scaled(100, 2_000);
-            runtime.run(|| {
-                let tasks: Vec<_> = (0..made)
-                    .map(|i| {
-                        let (s, r) = (s.clone(), r.clone());
-                        let message = Dropped(Arc::clone(&drops));
-                        let sender = throng::spawn(move || s.send(message).is_ok());
-                        let receiver = throng::spawn(move || r.recv().is_ok());
-                        if i % 3 == 0 {
-                            receiver.cancel();
-                        }
-                        if i % 5 == 0 {
-                            sender.cancel();
-                        }
-                        (sender, receiver)
-                    })
-                    .collect();
-                // As many more as were cancelled, and then some; all can end then.
-                drop(s);
-                let rest = throng::spawn(move || r.into_iter().count());
-                for (sender, receiver) in tasks {
-                    let _ = (sender.join(), receiver.join());
-                }
-                rest.join().unwrap();
-            });
+            let tasks: Vec<_> = (0..made)
+                .map(|i| {
+                    let (s, r) = (s.clone(), r.clone());
+                    let message = Dropped(Arc::clone(&drops));
+                    let sender = throng::spawn(move || s.send(message).is_ok());
+                    let receiver = throng::spawn(move || r.recv().is_ok());
+                    if i % 3 == 0 {
+                        receiver.cancel();
+                    }
+                    if i % 5 == 0 {
+                        sender.cancel();
+                    }
+                    (sender, receiver)
+                })
+                .collect();
+            // As many more as were cancelled, and then some; all can end then.
+            drop(s);
+            let rest = throng::spawn(move || r.into_iter().count());
+            for (sender, receiver) in tasks {
+                let _ = (sender.join(), receiver.join());
+            }
+            rest.join().unwrap();
             assert_eq!(drops.load(SeqCst), made);
         }
-    }
+    });
 }
 
 /// One sends and one receives on many channels in turn, as fast as they are made and dropped.

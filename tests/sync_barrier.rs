@@ -4,7 +4,7 @@ mod common;
 #[path = "common/crew.rs"]
 mod crew;
 
-use common::{elapsed_at_least, in_tasks, message, runtime, stress, until};
+use common::{elapsed_at_least, everywhere, in_tasks, message, stress, until};
 use crew::every_crew;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -238,7 +238,7 @@ fn more_done_than_added_is_a_panic() {
 
 #[test]
 fn a_cancelled_member_is_done_and_a_cancelled_waiter_gone() {
-    runtime(2).run(|| {
+    everywhere(|| {
         let group = WaitGroup::new();
         let begun = Arc::new(AtomicBool::new(false));
         let (member, waiter) = (group.clone(), group.clone());

@@ -4,7 +4,7 @@ mod common;
 #[path = "common/crew.rs"]
 mod crew;
 
-use common::{Dropped, in_tasks, message, runtime, stress, until};
+use common::{Dropped, everywhere, in_tasks, message, stress, until};
 use crew::every_crew;
 use std::future::{Future, pending, poll_fn, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -99,7 +99,7 @@ fn woken_while_it_is_polled() {
 
 #[test]
 fn polled_only_when_woken() {
-    runtime(2).run(|| {
+    everywhere(|| {
         let (flag, polls) = (Flag::default(), Arc::new(AtomicUsize::new(0)));
         let task = throng::spawn({
             let (mut flag, polls) = (flag.clone(), Arc::clone(&polls));

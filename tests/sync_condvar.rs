@@ -4,7 +4,7 @@ mod common;
 #[path = "common/crew.rs"]
 mod crew;
 
-use common::{Random, elapsed_at_least, in_tasks, runtime, stress, until};
+use common::{Random, elapsed_at_least, everywhere, in_tasks, stress, until};
 use crew::every_crew;
 use std::collections::VecDeque;
 use std::mem::size_of;
@@ -227,7 +227,7 @@ fn cancellations_and_notifications_race_but_none_is_lost() {
 
 #[test]
 fn several_mutexes_at_a_time() {
-    runtime(2).run(|| {
+    everywhere(|| {
         let (one, other, changed) = (Mutex::new(false), Mutex::new(false), Condvar::new());
         throng::scope(|s| {
             for mutex in [&one, &other] {

@@ -198,7 +198,7 @@ fn seeds() -> u64 {
 }
 
 /// In a debug build, and in a release build.
-const SIMULATED: (usize, usize) = (50, 1000);
+const SIMULATED: (usize, usize) = (100, 2000);
 
 /// Runs a test under many schedules: those of the same seeds each time. A failure says which one it was.
 #[track_caller]
