@@ -479,7 +479,7 @@ fn addresses_decide_nothing() {
             }
             scope.spawn(|| {
                 let mut select = Select::new();
-                [&r, &others, &r, &late.1].map(|r| select.recv(r));
+                [&r, &others, &r, &late.1].iter().for_each(|r| _ = select.recv(r));
                 for _ in 0..3 {
                     if let Ok(chosen) = select.select_deadline(later) {
                         let r = [&r, &others, &r, &late.1][chosen.index()];
