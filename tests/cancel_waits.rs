@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Dropped, in_tasks, is_simulated, ms, simulated, until};
+use common::{Dropped, in_tasks, is_simulated, ms, simulated_in_cases, until};
 use std::io::{Read, Write};
 use std::net::Ipv4Addr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -409,7 +409,7 @@ fn each_for_real(run: impl Fn(&(dyn Fn() + Send + Sync), &Receiver<()>)) {
 
 fn each(run: impl Fn(&(dyn Fn() + Send + Sync), &Receiver<()>) + Copy + 'static) {
     each_for_real(run);
-    simulated(move || each_of(can_be_simulated(), run));
+    simulated_in_cases(move || each_of(can_be_simulated(), run));
 }
 
 /// Lets the other one get from the announcement into its wait. That it gets there matters to what is tested, not to

@@ -9,6 +9,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 use throng::cancel::{Cancelled, Token, shield};
 use throng::chan::{Select, after, at, bounded, tick, unbounded};
@@ -299,10 +300,12 @@ fn a_cancelled_task_loses_nothing_but_itself() {
     Check::new().seeds(1500).check(|| {
         let (s, r) = bounded(1);
         let kept = Arc::new(Mutex::new(0_usize));
-        let counter = Arc::clone(&kept);
+        let received = Arc::new(AtomicUsize::new(0));
+        let (counter, came) = (Arc::clone(&kept), Arc::clone(&received));
         let receiver = spawn(move || {
             loop {
                 let Ok(number) = r.recv() else { return };
+                came.fetch_add(number, Relaxed);
                 shield(|| {
                     let mut kept = counter.lock();
                     sleep(minutes(1));
@@ -320,6 +323,29 @@ fn a_cancelled_task_loses_nothing_but_itself() {
         }
         // What it had received it has kept, one after the other.
         assert!([0, 1, 3, 6].contains(&*kept.lock()));
+        assert_eq!(*kept.lock(), received.load(Relaxed));
+    });
+}
+
+/// A park that is cancelled leaves the token to the next one; one that is not has taken it.
+#[test]
+fn a_cancelled_park_takes_no_token_along() {
+    Check::new().seeds(1500).check(|| {
+        let limit = Token::new();
+        let canceller = limit.clone();
+        let parks = spawn(move || {
+            if limit.run(task::park).is_err() {
+                task::park();
+            }
+            let start = time::now();
+            task::park_timeout(minutes(1));
+            time::now() - start
+        });
+        let parked = parks.task();
+        let unparks = spawn(move || parked.unpark());
+        canceller.cancel();
+        assert_eq!(parks.join().unwrap(), minutes(1));
+        unparks.join().unwrap();
     });
 }
 

@@ -203,11 +203,13 @@ const SIMULATED: (usize, usize) = (100, 2000);
 /// Runs a test under many schedules: those of the same seeds each time. A failure says which one it was.
 #[track_caller]
 pub(crate) fn simulated(test: impl Fn() + 'static) {
-    let check = Check::new().seeds(seeds());
-    IS_SIMULATED.set(true);
-    let result = check.search(test);
-    IS_SIMULATED.set(false);
-    result.unwrap_or_else(|failure| panic!("{failure}"));
+    search(Check::new().seeds(seeds()), test);
+}
+
+/// The same for a test that goes through many cases with each seed: a third of the seeds will do.
+#[track_caller]
+pub(crate) fn simulated_in_cases(test: impl Fn() + 'static) {
+    search(Check::new().seeds(seeds() / 3), test);
 }
 
 /// With other random numbers for the test's own choices every so many seeds.
@@ -217,10 +219,14 @@ const SCHEDULES: u64 = 25;
 #[track_caller]
 pub(crate) fn simulated_with_choices(test: impl Fn(&Random) + Copy + 'static) {
     for first in (0..seeds()).step_by(SCHEDULES as usize) {
-        let check = Check::new().first_seed(first).seeds(SCHEDULES);
-        IS_SIMULATED.set(true);
-        let result = check.search(move || test(&Random::new(first)));
-        IS_SIMULATED.set(false);
-        result.unwrap_or_else(|failure| panic!("{failure}"));
+        search(Check::new().first_seed(first).seeds(SCHEDULES), move || test(&Random::new(first)));
     }
+}
+
+#[track_caller]
+fn search(check: Check, test: impl Fn() + 'static) {
+    IS_SIMULATED.set(true);
+    let result = check.search(test);
+    IS_SIMULATED.set(false);
+    result.unwrap_or_else(|failure| panic!("{failure}"));
 }

@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use throng::sim::Check;
 use throng::time;
 
@@ -81,6 +81,14 @@ impl<M: Model> History<M> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
     }
 
+    /// Panics if a call took longer than all are allowed to.
+    #[track_caller]
+    pub(crate) fn all_end_within(&self, limit: Duration) {
+        for call in self.calls() {
+            assert!(call.ended - call.began <= limit, "it took longer than its limit:{}", call.line());
+        }
+    }
+
     /// Panics unless the model explains what has happened.
     #[track_caller]
     pub(crate) fn explain(&self, model: M) {
@@ -115,7 +123,7 @@ fn explains<M: Model>(model: &M, calls: &[Call<M::Op, M::Result>], done: u64, se
 const SEEDS: u64 = 25;
 
 /// Runs generated programs, each with some seeds, the same ones in each run of a test. `THRONG_STRESS=n` tries n times as
-/// many.
+/// many. A failure tells the seed that found it, and the text of the smallest program that fails.
 #[track_caller]
 pub(crate) fn simulate<S: Strategy>(cases: usize, programs: S, run: fn(&S::Value))
 where
@@ -128,13 +136,18 @@ where
         ..Config::default()
     };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
-    let first = std::cell::Cell::new(0);
+    let (next, found) = (std::cell::Cell::new(0), std::cell::OnceCell::new());
     let result = runner.run(&programs, |program| {
-        first.set(first.get() + SEEDS);
-        let check = Check::new().first_seed(first.get()).seeds(SEEDS);
-        check.search(move || run(&program)).map_err(|failure| TestCaseError::fail(failure.to_string()))
+        let check = Check::new().first_seed(next.replace(next.get() + SEEDS)).seeds(SEEDS);
+        check.search(move || run(&program)).map_err(|failure| {
+            found.get_or_init(|| failure.seed());
+            TestCaseError::fail(failure.to_string())
+        })
     });
     if let Err(error) = result {
-        panic!("{error}");
+        panic!(
+            "{error}\nfound by seed {}, before the program was made smaller",
+            found.get().expect("a failure has one")
+        );
     }
 }
