@@ -2,14 +2,13 @@
 
 mod common;
 
-use common::{Random, runtime, scaled, with_workers};
+use common::{Random, few, in_tasks, scaled};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 use throng::cancel::Token;
 use throng::chan::{Receiver, Sender, bounded, never, unbounded};
-use throng::runtime::Runtime;
 use throng::sync::{Condvar, Mutex, RwLock, Semaphore};
 use throng::task;
 use throng::time::timeout;
@@ -45,7 +44,6 @@ fn persist<T>(random: &Random, mut wait: impl FnMut() -> T) -> T {
 
 /// Each number below `total` is sent once, each send is tried until it has happened, and so is each receive.
 fn conserved(
-    own: &Runtime,
     random: &Random,
     (sender, receiver): (Sender<u64>, Receiver<u64>),
     send: impl Fn(&Sender<u64>, u64) + Sync,
@@ -54,25 +52,23 @@ fn conserved(
     let total = scaled(60, 600) as u64;
     let (next, sum) = (AtomicU64::new(0), AtomicU64::new(0));
     let (next, sum, send, receive) = (&next, &sum, &send, &receive);
-    own.run(|| {
-        throng::scope(|s| {
-            for _ in 0..3 {
-                let sender = sender.clone();
-                s.spawn(move || {
-                    let mut number = next.fetch_add(1, SeqCst);
-                    while number < total {
-                        persist(random, || send(&sender, number));
-                        number = next.fetch_add(1, SeqCst);
-                    }
-                });
-                let receiver = receiver.clone();
-                s.spawn(move || {
-                    for _ in 0..total / 3 {
-                        sum.fetch_add(persist(random, || receive(&receiver)) + 1, SeqCst);
-                    }
-                });
-            }
-        });
+    throng::scope(|s| {
+        for _ in 0..3 {
+            let sender = sender.clone();
+            s.spawn(move || {
+                let mut number = next.fetch_add(1, SeqCst);
+                while number < total {
+                    persist(random, || send(&sender, number));
+                    number = next.fetch_add(1, SeqCst);
+                }
+            });
+            let receiver = receiver.clone();
+            s.spawn(move || {
+                for _ in 0..total / 3 {
+                    sum.fetch_add(persist(random, || receive(&receiver)) + 1, SeqCst);
+                }
+            });
+        }
     });
     assert!(receiver.is_empty());
     assert_eq!(sum.load(SeqCst), total * (total + 1) / 2);
@@ -80,20 +76,19 @@ fn conserved(
 
 #[test]
 fn messages() {
-    with_workers(|own, random| {
+    in_tasks(|random| {
         for channel in [bounded(0), bounded(1), bounded(7), unbounded()] {
-            conserved(own, random, channel, |s, number| s.send(number).unwrap(), |r| r.recv().unwrap());
+            conserved(random, channel, |s, number| s.send(number).unwrap(), |r| r.recv().unwrap());
         }
     });
 }
 
 #[test]
 fn messages_of_selects() {
-    with_workers(|own, random| {
+    in_tasks(|random| {
         let nothing = never::<()>();
         for channel in [bounded(0), bounded(1), bounded(7), unbounded()] {
             conserved(
-                own,
                 random,
                 channel,
                 |s, number| {
@@ -116,10 +111,9 @@ fn messages_of_selects() {
 /// A send is plain here: whether a future that is dropped has sent its message it can't say any more.
 #[test]
 fn messages_of_futures() {
-    with_workers(|own, random| {
+    in_tasks(|random| {
         for channel in [bounded(0), bounded(1)] {
             conserved(
-                own,
                 random,
                 channel,
                 |s, number| s.send(number).unwrap(),
@@ -131,29 +125,27 @@ fn messages_of_futures() {
 
 #[test]
 fn permits() {
-    with_workers(|own, random| {
+    in_tasks(|random| {
         let semaphore = Semaphore::new(3);
         let inside = AtomicUsize::new(0);
-        own.run(|| {
-            throng::scope(|s| {
-                for i in 0..6 {
-                    let (semaphore, inside) = (&semaphore, &inside);
-                    s.spawn(move || {
-                        let many = 1 + i % 3;
-                        for _ in 0..scaled(20, 300) {
-                            persist(random, || {
-                                let permits = semaphore.acquire_many(many);
-                                assert!(inside.fetch_add(many, SeqCst) + many <= 3);
-                                // Waits inside, so that the permit is given back by an unwinding.
-                                let wait = catch_unwind(AssertUnwindSafe(task::yield_now));
-                                inside.fetch_sub(many, SeqCst);
-                                drop(permits);
-                                wait.unwrap_or_else(|payload| std::panic::resume_unwind(payload));
-                            });
-                        }
-                    });
-                }
-            });
+        throng::scope(|s| {
+            for i in 0..6 {
+                let (semaphore, inside) = (&semaphore, &inside);
+                s.spawn(move || {
+                    let many = 1 + i % 3;
+                    for _ in 0..scaled(20, 300) {
+                        persist(random, || {
+                            let permits = semaphore.acquire_many(many);
+                            assert!(inside.fetch_add(many, SeqCst) + many <= 3);
+                            // Waits inside, so that the permit is given back by an unwinding.
+                            let wait = catch_unwind(AssertUnwindSafe(task::yield_now));
+                            inside.fetch_sub(many, SeqCst);
+                            drop(permits);
+                            wait.unwrap_or_else(|payload| std::panic::resume_unwind(payload));
+                        });
+                    }
+                });
+            }
         });
         assert_eq!(semaphore.available_permits(), 3);
     });
@@ -161,31 +153,29 @@ fn permits() {
 
 #[test]
 fn locks() {
-    with_workers(|own, random| {
+    in_tasks(|random| {
         let (mutex, rwlock) = (Mutex::new(0), RwLock::new(0));
         let each = scaled(20, 300);
-        own.run(|| {
-            throng::scope(|s| {
-                for _ in 0..5 {
-                    s.spawn(|| {
-                        for _ in 0..each {
-                            persist(random, || {
-                                let mut count = mutex.lock();
-                                let before = *count;
-                                cancellable_pause(random);
-                                *count = before + 1;
-                            });
-                            persist(random, || {
-                                let before = *rwlock.read();
-                                let mut count = rwlock.write();
-                                assert!(*count >= before);
-                                cancellable_pause(random);
-                                *count += 1;
-                            });
-                        }
-                    });
-                }
-            });
+        throng::scope(|s| {
+            for _ in 0..5 {
+                s.spawn(|| {
+                    for _ in 0..each {
+                        persist(random, || {
+                            let mut count = mutex.lock();
+                            let before = *count;
+                            cancellable_pause(random);
+                            *count = before + 1;
+                        });
+                        persist(random, || {
+                            let before = *rwlock.read();
+                            let mut count = rwlock.write();
+                            assert!(*count >= before);
+                            cancellable_pause(random);
+                            *count += 1;
+                        });
+                    }
+                });
+            }
         });
         assert_eq!((*mutex.lock(), *rwlock.write()), (5 * each, 5 * each));
     });
@@ -200,31 +190,29 @@ fn cancellable_pause(random: &Random) {
 /// Each notification makes one waiter take one item. Were one lost with a cancelled waiter, all would wait for ever.
 #[test]
 fn notifications() {
-    with_workers(|own, random| {
+    in_tasks(|random| {
         let (items, ready) = (Mutex::new(0), Condvar::new());
         let total = scaled(60, 600);
-        own.run(|| {
-            throng::scope(|s| {
-                for _ in 0..3 {
-                    s.spawn(|| {
-                        for _ in 0..total / 3 {
-                            persist(random, || {
-                                let mut items = items.lock();
-                                while *items == 0 {
-                                    ready.wait(&mut items);
-                                }
-                                *items -= 1;
-                            });
-                        }
-                    });
-                }
+        throng::scope(|s| {
+            for _ in 0..3 {
                 s.spawn(|| {
-                    for _ in 0..total {
-                        *items.lock() += 1;
-                        ready.notify_one();
-                        task::yield_now();
+                    for _ in 0..total / 3 {
+                        persist(random, || {
+                            let mut items = items.lock();
+                            while *items == 0 {
+                                ready.wait(&mut items);
+                            }
+                            *items -= 1;
+                        });
                     }
                 });
+            }
+            s.spawn(|| {
+                for _ in 0..total {
+                    *items.lock() += 1;
+                    ready.notify_one();
+                    task::yield_now();
+                }
             });
         });
         assert_eq!(*items.lock(), 0);
@@ -234,14 +222,14 @@ fn notifications() {
 /// `JoinHandle::cancel` against a message: a task that was unwound has received nothing.
 #[test]
 fn a_task_that_is_cancelled_has_its_message_or_leaves_it() {
-    with_workers(|own, random| {
+    in_tasks(|random| {
         for capacity in [0, 1] {
             for _ in 0..scaled(60, 1500) {
                 let (sender, receiver) = bounded(capacity);
                 let spare = receiver.clone();
-                let handle = own.spawn(move || receiver.recv().unwrap());
+                let handle = throng::spawn(move || receiver.recv().unwrap());
                 let pause = random.below(200);
-                let sending = own.spawn(move || sender.send(5).unwrap());
+                let sending = throng::spawn(move || sender.send(5).unwrap());
                 (0..pause).for_each(|_| std::hint::spin_loop());
                 handle.cancel();
                 let got = match handle.join() {
@@ -275,33 +263,31 @@ fn threads() {
 /// Tokens are cancelled, given children, run under and dropped by many at once.
 #[test]
 fn a_tree_of_tokens() {
-    with_workers(|own, random| {
+    in_tasks(|random| {
         for _ in 0..scaled(10, 200) {
             let root = Token::new();
             let ended = AtomicUsize::new(0);
-            own.run(|| {
-                throng::scope(|s| {
-                    for _ in 0..8 {
-                        s.spawn(|| {
-                            let mut token = root.child();
-                            while !root.is_cancelled() {
-                                if random.below(2) == 0 {
-                                    token = token.child();
-                                }
-                                let _ = token.run(|| task::park_timeout(micros(random, 5)));
-                                match random.below(4) {
-                                    0 => token.cancel(),
-                                    1 => token = root.child(),
-                                    _ => {}
-                                }
+            throng::scope(|s| {
+                for _ in 0..8 {
+                    s.spawn(|| {
+                        let mut token = root.child();
+                        while !root.is_cancelled() {
+                            if random.below(2) == 0 {
+                                token = token.child();
                             }
-                            root.child().run(task::park).unwrap_err();
-                            ended.fetch_add(1, SeqCst);
-                        });
-                    }
-                    task::sleep(micros(random, 500));
-                    root.cancel();
-                });
+                            let _ = token.run(|| task::park_timeout(micros(random, 5)));
+                            match random.below(4) {
+                                0 => token.cancel(),
+                                1 => token = root.child(),
+                                _ => {}
+                            }
+                        }
+                        root.child().run(task::park).unwrap_err();
+                        ended.fetch_add(1, SeqCst);
+                    });
+                }
+                task::sleep(micros(random, few(500) as u64));
+                root.cancel();
             });
             assert_eq!(ended.load(SeqCst), 8);
         }
@@ -311,42 +297,39 @@ fn a_tree_of_tokens() {
 /// Children that are made while their parent is cancelled are cancelled too.
 #[test]
 fn a_child_that_is_born_late() {
-    let own = runtime(2);
-    for _ in 0..scaled(200, 5000) {
-        let token = Token::new();
-        own.run(|| {
+    in_tasks(|_| {
+        for _ in 0..scaled(200, 5000) {
+            let token = Token::new();
             throng::scope(|s| {
                 s.spawn(|| token.cancel());
                 s.spawn(|| token.child().run(task::park).unwrap_err());
                 s.spawn(|| assert!(token.child().done().recv().is_err()));
             });
-        });
-    }
+        }
+    });
 }
 
 /// A token that is cancelled by one of those who run under it, while the others come and go.
 #[test]
 fn cancelled_from_inside() {
-    with_workers(|own, random| {
+    in_tasks(|random| {
         for _ in 0..scaled(20, 500) {
             let token = Arc::new(Token::new());
-            own.run(|| {
-                throng::scope(|s| {
-                    for i in 0..6 {
-                        let token = &token;
-                        let pause = micros(random, 100);
-                        s.spawn(move || {
-                            let ended = token.run(|| {
-                                if i == 0 {
-                                    task::sleep(pause);
-                                    token.cancel();
-                                }
-                                task::park();
-                            });
-                            ended.unwrap_err();
+            throng::scope(|s| {
+                for i in 0..6 {
+                    let token = &token;
+                    let pause = micros(random, 100);
+                    s.spawn(move || {
+                        let ended = token.run(|| {
+                            if i == 0 {
+                                task::sleep(pause);
+                                token.cancel();
+                            }
+                            task::park();
                         });
-                    }
-                });
+                        ended.unwrap_err();
+                    });
+                }
             });
         }
     });

@@ -2,13 +2,13 @@
 
 mod common;
 
-use common::{Dropped, everywhere, message, ms, runtime};
+use common::{Dropped, everywhere, message, ms};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 use throng::cancel::{Cancelled, Token};
-use throng::chan::{bounded, never};
+use throng::chan::{bounded, never, unbounded};
 use throng::task::{self, sleep};
 use throng::time::timeout;
 
@@ -165,34 +165,35 @@ fn deadlines_and_time_limits_end_them_all() {
 
 #[test]
 fn a_cancelled_caller_takes_its_tasks_with_it() {
-    let own = runtime(2);
-    for in_the_body in [false, true] {
-        let ended = Arc::new(AtomicUsize::new(0));
-        let (begin, begun) = std::sync::mpsc::channel();
-        let handle = own.spawn({
-            let ended = Arc::clone(&ended);
-            move || {
-                let got = Token::new().scope(|s| {
-                    for _ in 0..3 {
-                        let (begin, guard) = (begin.clone(), Dropped(Arc::clone(&ended)));
-                        s.spawn(move || {
-                            let _guard = guard;
-                            begin.send(()).unwrap();
+    everywhere(|| {
+        for in_the_body in [false, true] {
+            let ended = Arc::new(AtomicUsize::new(0));
+            let (begin, begun) = unbounded();
+            let handle = throng::spawn({
+                let ended = Arc::clone(&ended);
+                move || {
+                    let got = Token::new().scope(|s| {
+                        for _ in 0..3 {
+                            let (begin, guard) = (begin.clone(), Dropped(Arc::clone(&ended)));
+                            s.spawn(move || {
+                                let _guard = guard;
+                                begin.send(()).unwrap();
+                                sleep(HOUR);
+                            });
+                        }
+                        if in_the_body {
                             sleep(HOUR);
-                        });
-                    }
-                    if in_the_body {
-                        sleep(HOUR);
-                    }
-                });
-                unreachable!("{got:?}");
-            }
-        });
-        (0..3).for_each(|_| begun.recv().unwrap());
-        handle.cancel();
-        assert!(handle.join().unwrap_err().is::<Cancelled>());
-        assert_eq!(ended.load(SeqCst), 3);
-    }
+                        }
+                    });
+                    unreachable!("{got:?}");
+                }
+            });
+            (0..3).for_each(|_| begun.recv().unwrap());
+            handle.cancel();
+            assert!(handle.join().unwrap_err().is::<Cancelled>());
+            assert_eq!(ended.load(SeqCst), 3);
+        }
+    });
 }
 
 #[test]
@@ -238,56 +239,54 @@ fn scopes_within_scopes() {
 /// Panics, results and cancellations at random. Whatever happens, no task is left that uses the frame.
 #[test]
 fn whatever_happens_all_have_ended() {
-    common::with_workers(|own, random| {
+    common::in_tasks(|random| {
         for _ in 0..common::scaled(60, 1500) {
             let frame = [AtomicUsize::new(0), AtomicUsize::new(0)];
             let fate = random.below(5);
             let pause = Duration::from_micros(random.below(60));
-            own.run(|| {
-                let token = Token::new();
-                let outcome = catch_unwind(AssertUnwindSafe(|| {
-                    timeout(if fate == 0 { pause } else { HOUR }, || {
-                        token.scope(|s| {
-                            for i in 0..5 {
-                                let frame = &frame;
-                                s.spawn(move || {
-                                    struct Ended<'a>(&'a AtomicUsize);
-                                    impl Drop for Ended<'_> {
-                                        fn drop(&mut self) {
-                                            self.0.fetch_add(1, SeqCst);
-                                        }
+            let token = Token::new();
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                timeout(if fate == 0 { pause } else { HOUR }, || {
+                    token.scope(|s| {
+                        for i in 0..5 {
+                            let frame = &frame;
+                            s.spawn(move || {
+                                struct Ended<'a>(&'a AtomicUsize);
+                                impl Drop for Ended<'_> {
+                                    fn drop(&mut self) {
+                                        self.0.fetch_add(1, SeqCst);
                                     }
-                                    frame[0].fetch_add(1, SeqCst);
-                                    let _ended = Ended(&frame[1]);
-                                    sleep(pause);
-                                    if i == 0 && fate == 1 {
-                                        fail();
-                                    }
-                                    if fate < 3 {
-                                        sleep(HOUR);
-                                    }
-                                });
-                            }
-                            if fate == 2 {
-                                s.spawn(|| {
-                                    sleep(pause);
-                                    token.cancel();
-                                });
-                            }
-                            if fate == 3 {
-                                fail();
-                            }
-                        })
+                                }
+                                frame[0].fetch_add(1, SeqCst);
+                                let _ended = Ended(&frame[1]);
+                                sleep(pause);
+                                if i == 0 && fate == 1 {
+                                    fail();
+                                }
+                                if fate < 3 {
+                                    sleep(HOUR);
+                                }
+                            });
+                        }
+                        if fate == 2 {
+                            s.spawn(|| {
+                                sleep(pause);
+                                token.cancel();
+                            });
+                        }
+                        if fate == 3 {
+                            fail();
+                        }
                     })
-                }));
-                assert_eq!(frame[0].load(SeqCst), frame[1].load(SeqCst));
-                match fate {
-                    0 => assert!(outcome.unwrap().is_err()),
-                    1 => assert_eq!(message(&*outcome.unwrap_err()), "a scoped task panicked"),
-                    3 => assert_eq!(message(&*outcome.unwrap_err()), "failed"),
-                    _ => outcome.unwrap().unwrap().unwrap(),
-                }
-            });
+                })
+            }));
+            assert_eq!(frame[0].load(SeqCst), frame[1].load(SeqCst));
+            match fate {
+                0 => assert!(outcome.unwrap().is_err()),
+                1 => assert_eq!(message(&*outcome.unwrap_err()), "a scoped task panicked"),
+                3 => assert_eq!(message(&*outcome.unwrap_err()), "failed"),
+                _ => outcome.unwrap().unwrap().unwrap(),
+            }
         }
     });
 }

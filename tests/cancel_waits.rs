@@ -2,18 +2,18 @@
 
 mod common;
 
-use common::{Dropped, ms, runtime};
+use common::{Dropped, in_tasks, is_simulated, ms, simulated_in_cases, until};
 use std::io::{Read, Write};
 use std::net::Ipv4Addr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use throng::cancel::{self, Cancelled, Token};
-use throng::chan::{Select, at, bounded, never};
+use throng::chan::{Receiver, Select, at, bounded, never, unbounded};
 use throng::net::{TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream};
 use throng::sync::{Barrier, Condvar, Mutex, Once, OnceLock, ReentrantMutex, RwLock, Semaphore, WaitGroup};
-use throng::time::timeout;
+use throng::time::{now, timeout};
 use throng::{future, task};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -32,7 +32,7 @@ fn case(name: &'static str, wait: impl Fn() + Send + Sync + 'static, check: impl
 fn receiving() -> Vec<Case> {
     let mut cases = Vec::new();
     for capacity in [0, 1] {
-        let mut receive = |name, wait: fn(&throng::chan::Receiver<u32>)| {
+        let mut receive = |name, wait: fn(&Receiver<u32>)| {
             let (sender, receiver) = bounded(capacity);
             let waiting = receiver.clone();
             cases.push(case(
@@ -52,7 +52,7 @@ fn receiving() -> Vec<Case> {
         };
         receive("recv", |r| _ = r.recv());
         receive("recv_timeout", |r| _ = r.recv_timeout(HOUR));
-        receive("recv_deadline", |r| _ = r.recv_deadline(Instant::now() + HOUR));
+        receive("recv_deadline", |r| _ = r.recv_deadline(now() + HOUR));
         receive("iter", |r| _ = r.iter().next());
         receive("block_on recv_async", |r| _ = future::block_on(r.recv_async()));
         receive("select recv", |r| {
@@ -145,7 +145,7 @@ fn locks() -> Vec<Case> {
     }
     let reentrant = {
         let mutex = Arc::new(ReentrantMutex::new(7));
-        let (locked, is_locked) = mpsc::channel();
+        let (locked, is_locked) = unbounded();
         let (free, is_free) = bounded::<()>(0);
         let holder = throng::spawn({
             let mutex = Arc::clone(&mutex);
@@ -262,12 +262,34 @@ fn tasks() -> Vec<Case> {
     vec![
         case("sleep", || task::sleep(HOUR), || ()),
         case("sleep for ever", || task::sleep(Duration::MAX), || ()),
-        case("sleep_until", || task::sleep_until(Instant::now() + HOUR), || ()),
-        case("at", || _ = at(Instant::now() + HOUR).recv(), || ()),
+        case("sleep_until", || task::sleep_until(now() + HOUR), || ()),
+        case("at", || _ = at(now() + HOUR).recv(), || ()),
         case("never", || _ = never::<()>().recv(), || ()),
         case("done", || _ = Token::new().done().recv(), || ()),
         case("done of a deadline", || _ = Token::with_timeout(HOUR).done().recv(), || ()),
         case("block_on", || future::block_on(std::future::pending()), || ()),
+        {
+            let (end, ended) = bounded::<()>(0);
+            let wait = move || {
+                let ended = ended.clone();
+                let _ = throng::spawn(move || ended.recv()).join();
+            };
+            case("join", wait, move || drop(end))
+        },
+        {
+            let (end, ended) = bounded::<()>(0);
+            let wait = move || {
+                let ended = ended.clone();
+                let _ = future::block_on(throng::spawn(move || ended.recv()));
+            };
+            case("block_on join", wait, move || drop(end))
+        },
+    ]
+}
+
+/// Those that don't wait. In a simulation no time passes meanwhile.
+fn loops() -> Vec<Case> {
+    vec![
         case(
             "yield_now",
             || {
@@ -287,22 +309,6 @@ fn tasks() -> Vec<Case> {
             },
             || (),
         ),
-        {
-            let (end, ended) = bounded::<()>(0);
-            let wait = move || {
-                let ended = ended.clone();
-                let _ = throng::spawn(move || ended.recv()).join();
-            };
-            case("join", wait, move || drop(end))
-        },
-        {
-            let (end, ended) = bounded::<()>(0);
-            let wait = move || {
-                let ended = ended.clone();
-                let _ = future::block_on(throng::spawn(move || ended.recv()));
-            };
-            case("block_on join", wait, move || drop(end))
-        },
     ]
 }
 
@@ -377,15 +383,15 @@ fn sockets() -> Vec<Case> {
     ]
 }
 
-fn all() -> Vec<Case> {
-    [receiving(), sending(), locks(), meeting_points(), tasks(), sockets()].into_iter().flatten().collect()
+fn can_be_simulated() -> Vec<Case> {
+    [receiving(), sending(), locks(), meeting_points(), tasks()].into_iter().flatten().collect()
 }
 
 /// `run` gets a wait that announces itself first, and must come back once it was cancelled.
-fn each(run: impl Fn(&(dyn Fn() + Send + Sync), &mpsc::Receiver<()>)) {
-    for Case { name, wait, check } in all() {
+fn each_of(cases: Vec<Case>, run: impl Fn(&(dyn Fn() + Send + Sync), &Receiver<()>)) {
+    for Case { name, wait, check } in cases {
         println!("{name}");
-        let (begin, begun) = mpsc::channel();
+        let (begin, begun) = unbounded();
         let wait = move || {
             begin.send(()).unwrap();
             wait();
@@ -397,11 +403,24 @@ fn each(run: impl Fn(&(dyn Fn() + Send + Sync), &mpsc::Receiver<()>)) {
     }
 }
 
+fn each_for_real(run: impl Fn(&(dyn Fn() + Send + Sync), &Receiver<()>)) {
+    each_of([can_be_simulated(), loops(), sockets()].into_iter().flatten().collect(), run);
+}
+
+fn each(run: impl Fn(&(dyn Fn() + Send + Sync), &Receiver<()>) + Copy + 'static) {
+    each_for_real(run);
+    simulated_in_cases(move || each_of(can_be_simulated(), run));
+}
+
 /// Lets the other one get from the announcement into its wait. That it gets there matters to what is tested, not to
 /// whether the test succeeds.
-fn settle(begun: &mpsc::Receiver<()>) {
+fn settle(begun: &Receiver<()>) {
     begun.recv().unwrap();
-    std::thread::sleep(Duration::from_micros(500));
+    if is_simulated() {
+        (0..3).for_each(|_| task::yield_now());
+    } else {
+        std::thread::sleep(Duration::from_micros(500));
+    }
 }
 
 /// Runs `f` where the test may block its kernel thread, with two workers.
@@ -433,9 +452,7 @@ fn by_the_handle_before_it_waits() {
         let cancelled = AtomicBool::new(false);
         let ended = as_task(
             || {
-                while !cancelled.load(SeqCst) {
-                    std::thread::yield_now();
-                }
+                cancel::shield(|| until(|| cancelled.load(SeqCst)));
                 catch_unwind(AssertUnwindSafe(wait))
             },
             |handle| {
@@ -464,7 +481,7 @@ fn by_a_token_while_it_waits() {
 
 #[test]
 fn by_a_token_while_a_thread_waits() {
-    each(|wait, begun| {
+    each_for_real(|wait, begun| {
         let token = Token::new();
         std::thread::scope(|s| {
             let thread = s.spawn(|| token.run(wait).unwrap_err());
@@ -477,9 +494,9 @@ fn by_a_token_while_a_thread_waits() {
 
 #[test]
 fn by_a_token_before_it_waits() {
-    let token = Token::new();
-    token.cancel();
     each(|wait, _| {
+        let token = Token::new();
+        token.cancel();
         token.run(wait).unwrap_err();
         as_task(|| token.run(wait).unwrap_err(), |_| ());
     });
@@ -504,8 +521,7 @@ fn by_a_time_limit_that_has_passed() {
 /// `task::park` is a task's wait alone.
 #[test]
 fn park() {
-    let own = runtime(2);
-    own.run(|| {
+    in_tasks(|_| {
         timeout(ms(1), task::park).unwrap_err();
         timeout(ms(1), || task::park_timeout(HOUR)).unwrap_err();
         // The token of an unpark that came in time isn't lost with a cancellation.
@@ -517,10 +533,9 @@ fn park() {
 /// Many waits cancelled at once, in one sweep.
 #[test]
 fn a_thousand_at_once() {
-    let own = runtime(2);
-    let count = common::scaled(300, 3000);
-    let (token, waiting) = (Token::new(), Arc::new(AtomicUsize::new(0)));
-    own.run(|| {
+    in_tasks(|_| {
+        let count = if is_simulated() { 9 } else { common::scaled(300, 3000) };
+        let (token, waiting) = (Token::new(), Arc::new(AtomicUsize::new(0)));
         throng::scope(|s| {
             for i in 0..count {
                 let (token, waiting) = (token.child(), Arc::clone(&waiting));
@@ -534,7 +549,7 @@ fn a_thousand_at_once() {
                     .unwrap_err();
                 });
             }
-            common::until(|| waiting.load(SeqCst) > count / 2);
+            until(|| waiting.load(SeqCst) > count / 2);
             token.cancel();
         });
     });

@@ -5,17 +5,18 @@ mod chan;
 mod common;
 
 use chan::{channel, meets_receiver, meets_sender};
-use common::{elapsed_at_least, everywhere, ms, until};
+use common::{elapsed_at_least, everywhere, few, ms, until};
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use throng::chan::{
     Receiver, RecvError, RecvTimeoutError, SendError, SendTimeoutError, Sender, TryRecvError, TrySendError, bounded,
     unbounded,
 };
+use throng::time::now;
 
 const CAPACITIES: [Option<usize>; 5] = [Some(0), Some(1), Some(3), Some(100), None];
 
@@ -26,11 +27,11 @@ fn messages_come_in_their_order() {
             let (s, r) = channel(capacity);
             throng::scope(|scope| {
                 scope.spawn(|| {
-                    for i in 0..1_000 {
+                    for i in 0..few(1_000) {
                         s.send(i).unwrap();
                     }
                 });
-                for i in 0..1_000 {
+                for i in 0..few(1_000) {
                     assert_eq!(r.recv(), Ok(i));
                 }
             });
@@ -116,11 +117,11 @@ fn a_wait_ends_at_its_deadline_and_gives_the_message_back() {
     everywhere(|| {
         for capacity in [0, 1] {
             let (s, r) = bounded(capacity);
-            let start = Instant::now();
+            let start = now();
             assert_eq!(r.recv_timeout(ms(5)), Err(RecvTimeoutError::Timeout));
             elapsed_at_least(start, ms(5));
             (0..capacity).for_each(|_| s.send("first".to_string()).unwrap());
-            let start = Instant::now();
+            let start = now();
             let late = s.send_timeout("late".to_string(), ms(5));
             assert_eq!(late, Err(SendTimeoutError::Timeout("late".to_string())));
             elapsed_at_least(start, ms(5));
@@ -142,7 +143,7 @@ fn a_wait_ends_at_its_deadline_and_gives_the_message_back() {
 #[test]
 fn an_expired_deadline_does_not_keep_from_what_is_there() {
     let (s, r) = unbounded();
-    let past = Instant::now();
+    let past = now();
     s.send_deadline(1, past).unwrap();
     s.send_timeout(2, Duration::ZERO).unwrap();
     assert_eq!(r.recv_deadline(past), Ok(1));
@@ -162,7 +163,7 @@ fn without_senders_what_is_left_is_received() {
         assert_eq!(r.recv(), Err(RecvError));
         assert_eq!(r.try_recv(), Err(TryRecvError::Disconnected));
         assert_eq!(r.recv_timeout(ms(1000)), Err(RecvTimeoutError::Disconnected));
-        assert_eq!(r.recv_deadline(Instant::now()), Err(RecvTimeoutError::Disconnected));
+        assert_eq!(r.recv_deadline(now()), Err(RecvTimeoutError::Disconnected));
     }
 }
 
@@ -288,21 +289,23 @@ fn messages_may_be_large_small_or_nothing() {
 
 #[test]
 fn channels_go_through_channels() {
-    let (s, r) = bounded(0);
-    throng::scope(|scope| {
-        scope.spawn(move || {
-            let mut s: Sender<Box<dyn std::any::Any + Send>> = s;
-            for _ in 0..100 {
-                let (next, r) = bounded(0);
-                s.send(Box::new(r)).unwrap();
-                s = next;
+    everywhere(|| {
+        let (s, r) = bounded(0);
+        throng::scope(|scope| {
+            scope.spawn(move || {
+                let mut s: Sender<Box<dyn std::any::Any + Send>> = s;
+                for _ in 0..few(100) {
+                    let (next, r) = bounded(0);
+                    s.send(Box::new(r)).unwrap();
+                    s = next;
+                }
+            });
+            let mut r: Receiver<Box<dyn std::any::Any + Send>> = r;
+            for _ in 0..few(100) {
+                r = *r.recv().unwrap().downcast().unwrap();
             }
+            assert!(r.recv().is_err());
         });
-        let mut r: Receiver<Box<dyn std::any::Any + Send>> = r;
-        for _ in 0..100 {
-            r = *r.recv().unwrap().downcast().unwrap();
-        }
-        assert!(r.recv().is_err());
     });
 }
 
@@ -379,34 +382,36 @@ fn handles_cross_threads_and_panics() {
 
 #[test]
 fn a_cancelled_task_takes_no_message_and_loses_none() {
-    for round in 0..200 {
-        let (s, r) = bounded(round % 2);
-        let receiver = throng::spawn({
-            let r = r.clone();
-            move || r.recv()
-        });
-        if round % 3 == 0 {
-            throng::task::yield_now();
-        }
-        receiver.cancel();
-        let sender = throng::spawn(move || s.send(round));
-        match receiver.join() {
-            Ok(received) => assert_eq!(received, Ok(round)),
-            Err(_) => assert_eq!(r.recv(), Ok(round)),
-        }
-        assert_eq!(sender.join().unwrap(), Ok(()));
+    everywhere(|| {
+        for round in 0..2 * few(100) {
+            let (s, r) = bounded(round % 2);
+            let receiver = throng::spawn({
+                let r = r.clone();
+                move || r.recv()
+            });
+            if round % 3 == 0 {
+                throng::task::yield_now();
+            }
+            receiver.cancel();
+            let sender = throng::spawn(move || s.send(round));
+            match receiver.join() {
+                Ok(received) => assert_eq!(received, Ok(round)),
+                Err(_) => assert_eq!(r.recv(), Ok(round)),
+            }
+            assert_eq!(sender.join().unwrap(), Ok(()));
 
-        let (s, r) = bounded(0);
-        let message = Arc::new(());
-        let sender = throng::spawn({
-            let message = Arc::clone(&message);
-            move || s.send(message)
-        });
-        sender.cancel();
-        // Either it was received, or it went down with its task.
-        let received = r.recv();
-        assert_eq!(received.is_ok(), sender.join().is_ok());
-        drop(received);
-        assert_eq!(Arc::strong_count(&message), 1);
-    }
+            let (s, r) = bounded(0);
+            let message = Arc::new(());
+            let sender = throng::spawn({
+                let message = Arc::clone(&message);
+                move || s.send(message)
+            });
+            sender.cancel();
+            // Either it was received, or it went down with its task.
+            let received = r.recv();
+            assert_eq!(received.is_ok(), sender.join().is_ok());
+            drop(received);
+            assert_eq!(Arc::strong_count(&message), 1);
+        }
+    });
 }

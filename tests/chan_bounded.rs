@@ -6,18 +6,19 @@ mod chan;
 mod common;
 
 use chan::{channel, in_line, meets_receiver, meets_sender, poll};
-use common::{Dropped, elapsed_at_least, everywhere, ms, scaled, until, with_workers};
+use common::{Dropped, elapsed_at_least, everywhere, in_tasks, ms, scaled, until};
 use std::fmt::Debug;
 use std::iter::FusedIterator;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use throng::chan::{
     Receiver, RecvError, RecvTimeoutError, SendError, SendTimeoutError, Sender, TryRecvError, TrySendError, bounded,
     unbounded,
 };
 use throng::future::block_on;
+use throng::time::now;
 
 const CAPACITIES: [usize; 4] = [0, 1, 3, 40];
 
@@ -101,47 +102,45 @@ fn what_is_claimed_is_not_overtaken() {
 /// Of one sender's messages a receiver gets none before an earlier one, whoever else sends and receives.
 #[test]
 fn each_sender_has_its_order() {
-    with_workers(|runtime, _| {
+    in_tasks(|_| {
         for capacity in CAPACITIES {
             let (s, r) = bounded(capacity);
             let each = scaled(100, 2_000);
-            runtime.run(|| {
-                throng::scope(|scope| {
-                    for sender in 0..3 {
-                        let s = s.clone();
-                        scope.spawn(move || {
-                            for i in 0..each {
-                                let message = Box::new((sender, i));
-                                match i % 3 {
-                                    0 => s.send(message).unwrap(),
-                                    1 => s.send_timeout(message, Duration::MAX).unwrap(),
-                                    _ => block_on(s.send_async(message)).unwrap(),
-                                }
+            throng::scope(|scope| {
+                for sender in 0..3 {
+                    let s = s.clone();
+                    scope.spawn(move || {
+                        for i in 0..each {
+                            let message = Box::new((sender, i));
+                            match i % 3 {
+                                0 => s.send(message).unwrap(),
+                                1 => s.send_timeout(message, Duration::MAX).unwrap(),
+                                _ => block_on(s.send_async(message)).unwrap(),
                             }
-                        });
-                    }
-                    drop(s);
-                    let receivers: Vec<_> = (0..2)
-                        .map(|kind| {
-                            let r = &r;
-                            scope.spawn(move || {
-                                let (mut next, mut count) = ([0; 3], 0);
-                                let receive = || match kind {
-                                    0 => r.recv().ok(),
-                                    _ => block_on(r.recv_async()).ok(),
-                                };
-                                while let Some(message) = receive() {
-                                    let (sender, i) = *message;
-                                    assert!(i >= next[sender]);
-                                    next[sender] = i + 1;
-                                    count += 1;
-                                }
-                                count
-                            })
+                        }
+                    });
+                }
+                drop(s);
+                let receivers: Vec<_> = (0..2)
+                    .map(|kind| {
+                        let r = &r;
+                        scope.spawn(move || {
+                            let (mut next, mut count) = ([0; 3], 0);
+                            let receive = || match kind {
+                                0 => r.recv().ok(),
+                                _ => block_on(r.recv_async()).ok(),
+                            };
+                            while let Some(message) = receive() {
+                                let (sender, i) = *message;
+                                assert!(i >= next[sender]);
+                                next[sender] = i + 1;
+                                count += 1;
+                            }
+                            count
                         })
-                        .collect();
-                    assert_eq!(receivers.into_iter().map(|r| r.join().unwrap()).sum::<usize>(), 3 * each);
-                });
+                    })
+                    .collect();
+                assert_eq!(receivers.into_iter().map(|r| r.join().unwrap()).sum::<usize>(), 3 * each);
             });
         }
     });
@@ -150,21 +149,19 @@ fn each_sender_has_its_order() {
 /// Whoever has put a message into a channel finds one there: his own, or that of another whose own was taken.
 #[test]
 fn a_message_that_was_sent_is_there() {
-    with_workers(|runtime, _| {
+    in_tasks(|_| {
         for capacity in [Some(4), None] {
             let (s, r) = channel(capacity);
-            runtime.run(|| {
-                throng::scope(|scope| {
-                    for i in 0..4 {
-                        let (s, r) = (&s, &r);
-                        scope.spawn(move || {
-                            for _ in 0..scaled(300, 5_000) {
-                                s.try_send(i).unwrap();
-                                r.try_recv().unwrap();
-                            }
-                        });
-                    }
-                });
+            throng::scope(|scope| {
+                for i in 0..4 {
+                    let (s, r) = (&s, &r);
+                    scope.spawn(move || {
+                        for _ in 0..scaled(300, 5_000) {
+                            s.try_send(i).unwrap();
+                            r.try_recv().unwrap();
+                        }
+                    });
+                }
             });
             assert_eq!((s.len(), r.try_recv()), (0, Err(TryRecvError::Empty)));
         }
@@ -173,33 +170,31 @@ fn a_message_that_was_sent_is_there() {
 
 #[test]
 fn it_never_holds_more_than_it_may() {
-    with_workers(|runtime, _| {
+    in_tasks(|_| {
         for capacity in CAPACITIES {
             let (s, r) = bounded(capacity);
             let (sent, received, done) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
-            runtime.run(|| {
-                throng::scope(|scope| {
-                    scope.spawn(|| {
-                        while !done.load(SeqCst) {
-                            assert!(s.len() <= capacity && r.len() <= capacity);
-                            throng::task::yield_now();
-                        }
+            throng::scope(|scope| {
+                scope.spawn(|| {
+                    until(|| {
+                        assert!(s.len() <= capacity && r.len() <= capacity);
+                        done.load(SeqCst)
                     });
-                    scope.spawn(|| {
-                        for i in 0..scaled(200, 5_000) {
-                            s.send(i).unwrap();
-                            sent.fetch_add(1, SeqCst);
-                            // As many have been received as don't fit.
-                            assert!(i < received.load(SeqCst) + capacity);
-                        }
-                    });
-                    for i in 0..scaled(200, 5_000) {
-                        received.fetch_add(1, SeqCst);
-                        assert_eq!(r.recv(), Ok(i));
-                    }
-                    until(|| sent.load(SeqCst) == received.load(SeqCst));
-                    done.store(true, SeqCst);
                 });
+                scope.spawn(|| {
+                    for i in 0..scaled(200, 5_000) {
+                        s.send(i).unwrap();
+                        sent.fetch_add(1, SeqCst);
+                        // As many have been received as don't fit.
+                        assert!(i < received.load(SeqCst) + capacity);
+                    }
+                });
+                for i in 0..scaled(200, 5_000) {
+                    received.fetch_add(1, SeqCst);
+                    assert_eq!(r.recv(), Ok(i));
+                }
+                until(|| sent.load(SeqCst) == received.load(SeqCst));
+                done.store(true, SeqCst);
             });
         }
     });
@@ -241,7 +236,7 @@ fn without_a_buffer_what_must_not_wait_needs_a_peer() {
             assert_eq!((s.try_send(i), s.try_send(!i)), (Ok(()), Err(TrySendError::Full(!i))));
             assert_eq!(poll(&mut receive), Poll::Ready(Ok(i)));
             throng::scope(|scope| {
-                let receiver = scope.spawn(|| r.recv_deadline(Instant::now() + Duration::from_secs(3600)));
+                let receiver = scope.spawn(|| r.recv_deadline(now() + Duration::from_secs(3600)));
                 until(|| meets_receiver(&s));
                 assert_eq!(s.send_timeout(i, Duration::ZERO), Ok(()));
                 assert_eq!(receiver.join().unwrap(), Ok(i));
@@ -261,7 +256,7 @@ fn a_send_in_vain_gives_back_that_very_message() {
             let message = Box::new(77);
             let place = &raw const *message;
             let message = s.try_send(message).unwrap_err().into_inner();
-            let start = Instant::now();
+            let start = now();
             let error = s.send_timeout(message, ms(2)).unwrap_err();
             elapsed_at_least(start, ms(2));
             assert!(error.is_timeout());
@@ -343,19 +338,19 @@ fn those_who_wait_to_receive_hear_of_the_end() {
                 drop(s);
                 assert!(receivers.into_iter().all(|receiver| receiver.join().unwrap()));
             });
-            assert_eq!(r.recv_deadline(Instant::now()), Err(RecvTimeoutError::Disconnected));
+            assert_eq!(r.recv_deadline(now()), Err(RecvTimeoutError::Disconnected));
         }
     });
 }
 
 #[test]
 fn a_wait_that_ends_late_loses_nothing() {
-    with_workers(|runtime, random| {
+    in_tasks(|random| {
         for capacity in [0, 1] {
             let (s, r) = bounded(capacity);
             let drops = Arc::new(AtomicUsize::new(0));
             let (mut sent, mut back) = (0, 0);
-            let received = runtime.run(|| {
+            let received = throng::run(|| {
                 throng::scope(|scope| {
                     let receiver = scope.spawn(|| {
                         let mut received = 0;

@@ -2,15 +2,15 @@
 
 mod common;
 
-use common::{Dropped, elapsed_at_least, everywhere, ms, scaled};
+use common::{Dropped, elapsed_at_least, everywhere, few, ms, scaled};
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::Instant;
 use throng::chan::{RecvError, SendError, after, bounded, never, select, unbounded};
 use throng::future::block_on;
+use throng::time::now;
 
 /// Counts how often it was woken.
 struct Count(AtomicUsize);
@@ -36,9 +36,9 @@ fn a_future_receives_and_sends() {
         for capacity in [0, 1, 10] {
             let (s, r) = bounded(capacity);
             throng::scope(|scope| {
-                scope.spawn(move || (0..100).for_each(|i| s.send(i).unwrap()));
+                scope.spawn(move || (0..few(100)).for_each(|i| s.send(i).unwrap()));
                 block_on(async {
-                    for i in 0..100 {
+                    for i in 0..few(100) {
                         assert_eq!(r.recv_async().await, Ok(i));
                     }
                     assert_eq!(r.recv_async().await, Err(RecvError));
@@ -46,13 +46,13 @@ fn a_future_receives_and_sends() {
             });
             let (s, r) = bounded(capacity);
             throng::scope(|scope| {
-                let sum = scope.spawn(move || r.iter().take(100).sum::<i32>());
+                let sum = scope.spawn(move || r.iter().take(few(100)).sum::<usize>());
                 block_on(async {
-                    for i in 0..100 {
+                    for i in 0..few(100) {
                         s.send_async(i).await.unwrap();
                     }
                 });
-                assert_eq!(sum.join().unwrap(), 4950);
+                assert_eq!(sum.join().unwrap(), (0..few(100)).sum());
                 assert_eq!(block_on(s.send_async(1)), Err(SendError(1)));
             });
         }
@@ -168,7 +168,7 @@ fn a_future_meets_a_select() {
 #[test]
 fn a_timed_channel_can_be_awaited() {
     everywhere(|| {
-        let start = Instant::now();
+        let start = now();
         let r = after(ms(4));
         let due = block_on(async { r.recv_async().await.unwrap() });
         elapsed_at_least(start, ms(4));

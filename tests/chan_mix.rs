@@ -7,7 +7,7 @@ mod chan;
 mod common;
 
 use chan::poll;
-use common::{Random, stress, with_workers};
+use common::{Random, few, simulated_with_choices, stress, with_workers};
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -59,7 +59,7 @@ fn waste<T>(chosen: T) {
 }
 
 fn send(sender: usize, [s, other]: &[Sender<Message>; 2], counts: &Arc<Counts>, random: &Random) {
-    for number in 0..MESSAGES {
+    for number in 0..few(MESSAGES) {
         let message = || {
             counts.alive.fetch_add(1, SeqCst);
             Message { sender, number, counts: Arc::clone(counts) }
@@ -196,42 +196,53 @@ fn receive(channels: &[Receiver<Message>; 2], alone: bool, counts: &Counts, rand
     }
 }
 
+type Job = Box<dyn FnOnce() + Send>;
+type Join = Box<dyn FnOnce() -> std::thread::Result<()>>;
+
+/// `start` starts a job, as a thread where that is asked for.
+fn mix(rounds: usize, random: &Random, start: impl Fn(bool, Job) -> Join) {
+    for round in 0..rounds {
+        let counts = Arc::new(Counts::default());
+        let capacity = [0, 0, 1, 3][round % 4];
+        let ((s, r), (other, others)) = (bounded(capacity), bounded(capacity));
+        let receivers = 1 + random.below(2) as usize;
+        let (senders, inboxes) = ([s, other], [r, others]);
+        let mut running = Vec::new();
+        for sender in 0..SENDERS {
+            let (senders, counts, random) = (senders.clone(), Arc::clone(&counts), Random::new(random.next()));
+            running.push(start(sender == 0, Box::new(move || send(sender, &senders, &counts, &random))));
+        }
+        for receiver in 0..receivers {
+            let (inboxes, counts, random) = (inboxes.clone(), Arc::clone(&counts), Random::new(random.next()));
+            let f = move || receive(&inboxes, receivers == 1, &counts, &random);
+            running.push(start(receiver == 1, Box::new(f)));
+        }
+        drop((senders, inboxes));
+        running.into_iter().for_each(|join| join().unwrap());
+        let [alive, sent, unknown, received] =
+            [&counts.alive, &counts.sent, &counts.unknown, &counts.received].map(|count| count.load(SeqCst));
+        assert_eq!(alive, 0);
+        assert!((sent..=sent + unknown).contains(&received), "{sent} and {unknown} sent, {received} received");
+    }
+}
+
 #[test]
 fn nothing_is_lost_nor_doubled_nor_overtaken() {
     with_workers(|runtime, random| {
-        for round in 0..stress(12) {
-            let counts = Arc::new(Counts::default());
-            let capacity = [0, 0, 1, 3][round % 4];
-            let ((s, r), (other, others)) = (bounded(capacity), bounded(capacity));
-            // Some as tasks, some as threads.
-            let start =
-                |as_thread: bool, f: Box<dyn FnOnce() + Send>| -> Box<dyn FnOnce() -> std::thread::Result<()>> {
-                    if as_thread {
-                        let thread = std::thread::spawn(f);
-                        Box::new(|| thread.join())
-                    } else {
-                        let task = runtime.spawn(f);
-                        Box::new(|| task.join())
-                    }
-                };
-            let receivers = 1 + random.below(2) as usize;
-            let (senders, inboxes) = ([s, other], [r, others]);
-            let mut running = Vec::new();
-            for sender in 0..SENDERS {
-                let (senders, counts, random) = (senders.clone(), Arc::clone(&counts), Random::new(random.next()));
-                running.push(start(sender == 0, Box::new(move || send(sender, &senders, &counts, &random))));
+        mix(stress(12), random, |as_thread, job| {
+            if as_thread {
+                let thread = std::thread::spawn(job);
+                Box::new(|| thread.join())
+            } else {
+                let task = runtime.spawn(job);
+                Box::new(|| task.join())
             }
-            for receiver in 0..receivers {
-                let (inboxes, counts, random) = (inboxes.clone(), Arc::clone(&counts), Random::new(random.next()));
-                let f = move || receive(&inboxes, receivers == 1, &counts, &random);
-                running.push(start(receiver == 1, Box::new(f)));
-            }
-            drop((senders, inboxes));
-            running.into_iter().for_each(|join| join().unwrap());
-            let [alive, sent, unknown, received] =
-                [&counts.alive, &counts.sent, &counts.unknown, &counts.received].map(|count| count.load(SeqCst));
-            assert_eq!(alive, 0);
-            assert!((sent..=sent + unknown).contains(&received), "{sent} and {unknown} sent, {received} received");
-        }
+        });
+    });
+    simulated_with_choices(|random| {
+        mix(4, random, |_, job| {
+            let task = throng::spawn(job);
+            Box::new(|| task.join())
+        });
     });
 }

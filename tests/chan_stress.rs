@@ -5,7 +5,7 @@ mod chan;
 mod common;
 
 use chan::channel;
-use common::{Dropped, WORKERS, runtime, scaled, with_workers};
+use common::{Dropped, in_tasks, scaled};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
@@ -45,9 +45,9 @@ fn many_to_many(peers: usize, each: usize, capacity: Option<usize>) {
 
 #[test]
 fn tasks_lose_nothing() {
-    with_workers(|runtime, _| {
+    in_tasks(|_| {
         for capacity in CAPACITIES {
-            runtime.run(|| many_to_many(4, scaled(500, 20_000), capacity));
+            many_to_many(4, scaled(500, 20_000), capacity);
         }
     });
 }
@@ -91,62 +91,60 @@ fn threads_and_tasks_mix() {
 
 #[test]
 fn selects_of_all_kinds_lose_nothing() {
-    with_workers(|runtime, _| {
+    in_tasks(|_| {
         for capacity in CAPACITIES {
             let each = scaled(200, 5_000);
             let ((s1, r1), (s2, r2)) = (channel(capacity), channel(capacity));
             let received = AtomicUsize::new(0);
-            runtime.run(|| {
-                throng::scope(|scope| {
-                    for peer in 0..4 {
-                        let (s1, s2) = (s1.clone(), s2.clone());
-                        scope.spawn(move || {
-                            for i in 0..each {
+            throng::scope(|scope| {
+                for peer in 0..4 {
+                    let (s1, s2) = (s1.clone(), s2.clone());
+                    scope.spawn(move || {
+                        for i in 0..each {
+                            select! {
+                                send(s1, i) -> res => res.unwrap(),
+                                send(s2, i) -> res => res.unwrap(),
+                            }
+                        }
+                    });
+                    let (received, r1, r2) = (&received, &r1, &r2);
+                    scope.spawn(move || {
+                        let mut open = (true, true);
+                        let mut sum = 0;
+                        while open != (false, false) {
+                            let nobody = throng::chan::never();
+                            let a = if open.0 { r1 } else { &nobody };
+                            let b = if open.1 { r2 } else { &nobody };
+                            if peer == 0 {
+                                // The dynamic list, watching and trying.
+                                let mut select = Select::new();
+                                select.recv(a);
+                                select.recv(b);
+                                let index = select.ready();
+                                match [a, b][index].try_recv() {
+                                    Ok(i) => sum += i,
+                                    Err(e) if e.is_empty() => {}
+                                    Err(_) if index == 0 => open.0 = false,
+                                    Err(_) => open.1 = false,
+                                }
+                            } else if peer == 1 {
                                 select! {
-                                    send(s1, i) -> res => res.unwrap(),
-                                    send(s2, i) -> res => res.unwrap(),
+                                    recv(a) -> msg => msg.map_or_else(|_| open.0 = false, |i| sum += i),
+                                    recv(b) -> msg => msg.map_or_else(|_| open.1 = false, |i| sum += i),
+                                    default(Duration::from_micros(50)) => {}
+                                }
+                            } else {
+                                select! {
+                                    recv(a) -> msg => msg.map_or_else(|_| open.0 = false, |i| sum += i),
+                                    recv(b) -> msg => msg.map_or_else(|_| open.1 = false, |i| sum += i),
+                                    recv(after(Duration::from_secs(100))) -> _ => unreachable!(),
                                 }
                             }
-                        });
-                        let (received, r1, r2) = (&received, &r1, &r2);
-                        scope.spawn(move || {
-                            let mut open = (true, true);
-                            let mut sum = 0;
-                            while open != (false, false) {
-                                let nobody = throng::chan::never();
-                                let a = if open.0 { r1 } else { &nobody };
-                                let b = if open.1 { r2 } else { &nobody };
-                                if peer == 0 {
-                                    // The dynamic list, watching and trying.
-                                    let mut select = Select::new();
-                                    select.recv(a);
-                                    select.recv(b);
-                                    let index = select.ready();
-                                    match [a, b][index].try_recv() {
-                                        Ok(i) => sum += i,
-                                        Err(e) if e.is_empty() => {}
-                                        Err(_) if index == 0 => open.0 = false,
-                                        Err(_) => open.1 = false,
-                                    }
-                                } else if peer == 1 {
-                                    select! {
-                                        recv(a) -> msg => msg.map_or_else(|_| open.0 = false, |i| sum += i),
-                                        recv(b) -> msg => msg.map_or_else(|_| open.1 = false, |i| sum += i),
-                                        default(Duration::from_micros(50)) => {}
-                                    }
-                                } else {
-                                    select! {
-                                        recv(a) -> msg => msg.map_or_else(|_| open.0 = false, |i| sum += i),
-                                        recv(b) -> msg => msg.map_or_else(|_| open.1 = false, |i| sum += i),
-                                        recv(after(Duration::from_secs(100))) -> _ => unreachable!(),
-                                    }
-                                }
-                            }
-                            received.fetch_add(sum, SeqCst);
-                        });
-                    }
-                    drop((s1, s2));
-                });
+                        }
+                        received.fetch_add(sum, SeqCst);
+                    });
+                }
+                drop((s1, s2));
             });
             assert_eq!(received.into_inner(), 4 * each * (each - 1) / 2, "{capacity:?}");
         }
@@ -156,36 +154,34 @@ fn selects_of_all_kinds_lose_nothing() {
 /// Receivers give up, senders give up, and each knows what became of its message.
 #[test]
 fn timeouts_lose_nothing() {
-    with_workers(|runtime, random| {
+    in_tasks(|random| {
         for capacity in [0, 1, 3] {
             let (s, r) = bounded(capacity);
             let (sent, received) = (AtomicUsize::new(0), AtomicUsize::new(0));
-            runtime.run(|| {
-                throng::scope(|scope| {
-                    for _ in 0..3 {
-                        let s = s.clone();
-                        let sent = &sent;
-                        scope.spawn(move || {
-                            for _ in 0..scaled(100, 1_000) {
-                                match s.send_timeout(1, Duration::from_micros(random.below(60))) {
-                                    Ok(()) => drop(sent.fetch_add(1, SeqCst)),
-                                    Err(SendTimeoutError::Timeout(1)) => {}
-                                    Err(error) => panic!("{error:?}"),
-                                }
+            throng::scope(|scope| {
+                for _ in 0..3 {
+                    let s = s.clone();
+                    let sent = &sent;
+                    scope.spawn(move || {
+                        for _ in 0..scaled(100, 1_000) {
+                            match s.send_timeout(1, Duration::from_micros(random.below(60))) {
+                                Ok(()) => drop(sent.fetch_add(1, SeqCst)),
+                                Err(SendTimeoutError::Timeout(1)) => {}
+                                Err(error) => panic!("{error:?}"),
                             }
-                        });
-                        scope.spawn(|| {
-                            loop {
-                                match r.recv_timeout(Duration::from_micros(random.below(60))) {
-                                    Ok(n) => drop(received.fetch_add(n, SeqCst)),
-                                    Err(error) if error.is_timeout() => {}
-                                    Err(_) => break,
-                                }
+                        }
+                    });
+                    scope.spawn(|| {
+                        loop {
+                            match r.recv_timeout(Duration::from_micros(random.below(60))) {
+                                Ok(n) => drop(received.fetch_add(n, SeqCst)),
+                                Err(error) if error.is_timeout() => {}
+                                Err(_) => break,
                             }
-                        });
-                    }
-                    drop(s);
-                });
+                        }
+                    });
+                }
+                drop(s);
             });
             assert_eq!(sent.into_inner(), received.into_inner());
         }
@@ -195,57 +191,52 @@ fn timeouts_lose_nothing() {
 /// Tasks are cancelled while they wait; a message is either received, or in the channel, or went down with its sender.
 #[test]
 fn cancellation_loses_nothing() {
-    for workers in WORKERS {
-        let runtime = runtime(workers);
+    in_tasks(|_| {
         for capacity in [0, 1, 4] {
             let drops = Arc::new(AtomicUsize::new(0));
             let (s, r) = bounded(capacity);
             let made = scaled(100, 2_000);
-            runtime.run(|| {
-                let tasks: Vec<_> = (0..made)
-                    .map(|i| {
-                        let (s, r) = (s.clone(), r.clone());
-                        let message = Dropped(Arc::clone(&drops));
-                        let sender = throng::spawn(move || s.send(message).is_ok());
-                        let receiver = throng::spawn(move || r.recv().is_ok());
-                        if i % 3 == 0 {
-                            receiver.cancel();
-                        }
-                        if i % 5 == 0 {
-                            sender.cancel();
-                        }
-                        (sender, receiver)
-                    })
-                    .collect();
-                // As many more as were cancelled, and then some; all can end then.
-                drop(s);
-                let rest = throng::spawn(move || r.into_iter().count());
-                for (sender, receiver) in tasks {
-                    let _ = (sender.join(), receiver.join());
-                }
-                rest.join().unwrap();
-            });
+            let tasks: Vec<_> = (0..made)
+                .map(|i| {
+                    let (s, r) = (s.clone(), r.clone());
+                    let message = Dropped(Arc::clone(&drops));
+                    let sender = throng::spawn(move || s.send(message).is_ok());
+                    let receiver = throng::spawn(move || r.recv().is_ok());
+                    if i % 3 == 0 {
+                        receiver.cancel();
+                    }
+                    if i % 5 == 0 {
+                        sender.cancel();
+                    }
+                    (sender, receiver)
+                })
+                .collect();
+            // As many more as were cancelled, and then some; all can end then.
+            drop(s);
+            let rest = throng::spawn(move || r.into_iter().count());
+            for (sender, receiver) in tasks {
+                let _ = (sender.join(), receiver.join());
+            }
+            rest.join().unwrap();
             assert_eq!(drops.load(SeqCst), made);
         }
-    }
+    });
 }
 
 /// One sends and one receives on many channels in turn, as fast as they are made and dropped.
 #[test]
 fn channels_come_and_go() {
-    with_workers(|runtime, _| {
-        runtime.run(|| {
-            for i in 0..scaled(300, 10_000) {
-                let (s, r) = bounded(i % 2);
-                let sender = throng::spawn(move || s.send(i));
-                if i % 3 == 0 {
-                    drop(r);
-                    assert!(i % 2 == 1 || sender.join().unwrap().is_err());
-                } else {
-                    assert_eq!(r.recv(), Ok(i));
-                    assert!(r.recv().is_err());
-                }
+    in_tasks(|_| {
+        for i in 0..scaled(300, 10_000) {
+            let (s, r) = bounded(i % 2);
+            let sender = throng::spawn(move || s.send(i));
+            if i % 3 == 0 {
+                drop(r);
+                assert!(i % 2 == 1 || sender.join().unwrap().is_err());
+            } else {
+                assert_eq!(r.recv(), Ok(i));
+                assert!(r.recv().is_err());
             }
-        });
+        }
     });
 }

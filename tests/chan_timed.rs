@@ -7,18 +7,19 @@ mod common;
 use chan::in_line;
 use common::{elapsed_at_least, everywhere, ms};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use throng::chan::{RecvTimeoutError, Select, TryRecvError, after, at, bounded, never, select, tick, unbounded};
+use throng::time::now;
 
 #[test]
 fn after_delivers_once_and_not_too_soon() {
     everywhere(|| {
-        let start = Instant::now();
+        let start = now();
         let r = after(ms(5));
         assert_eq!(r.capacity(), Some(1));
         let due = r.recv().unwrap();
         elapsed_at_least(start, ms(5));
-        assert!(due >= start + ms(5) && due <= Instant::now());
+        assert!(due >= start + ms(5) && due <= now());
         assert_eq!(r.try_recv(), Err(TryRecvError::Empty));
         assert_eq!(r.recv_timeout(ms(2)), Err(RecvTimeoutError::Timeout));
         assert_eq!((r.len(), r.is_empty(), r.is_full()), (0, true, false));
@@ -32,7 +33,7 @@ fn a_message_that_is_due_is_in_the_channel() {
     assert!(r.try_recv().is_ok());
     assert_eq!(r.len(), 0);
 
-    let past = Instant::now();
+    let past = now();
     assert_eq!(at(past).recv(), Ok(past));
     let r = at(past + Duration::from_secs(3600));
     assert_eq!((r.len(), r.try_recv()), (0, Err(TryRecvError::Empty)));
@@ -53,7 +54,7 @@ fn clones_share_the_one_message() {
 /// One that was chosen, but not received.
 #[test]
 fn a_message_that_is_given_back_is_for_those_who_wait() {
-    let now = Instant::now();
+    let now = now();
     let r = at(now);
     for _ in 0..2 {
         let mut select = Select::new();
@@ -80,7 +81,7 @@ fn a_deadline_before_the_message_comes_first() {
     everywhere(|| {
         let r = after(Duration::from_secs(3600));
         assert_eq!(r.recv_timeout(ms(2)), Err(RecvTimeoutError::Timeout));
-        let start = Instant::now();
+        let start = now();
         assert!(after(ms(2)).recv_timeout(Duration::from_secs(3600)).is_ok());
         elapsed_at_least(start, ms(2));
         assert_eq!(after(Duration::MAX).recv_timeout(ms(1)), Err(RecvTimeoutError::Timeout));
@@ -91,7 +92,7 @@ fn a_deadline_before_the_message_comes_first() {
 #[test]
 fn ticks_come_again_and_do_not_pile_up() {
     everywhere(|| {
-        let start = Instant::now();
+        let start = now();
         let ticks = tick(ms(2));
         assert_eq!(ticks.capacity(), Some(1));
         let mut last = ticks.recv().unwrap();
@@ -103,7 +104,7 @@ fn ticks_come_again_and_do_not_pile_up() {
         elapsed_at_least(start, ms(8));
         throng::task::sleep(ms(10));
         assert_eq!((ticks.len(), ticks.is_full()), (1, true));
-        assert!(ticks.recv().unwrap() <= Instant::now());
+        assert!(ticks.recv().unwrap() <= now());
     });
 }
 
@@ -137,7 +138,7 @@ fn never_means_never() {
 #[test]
 fn a_select_waits_for_the_first_that_is_due() {
     everywhere(|| {
-        let start = Instant::now();
+        let start = now();
         let (_s, r) = unbounded::<()>();
         select! {
             recv(r) -> _ => unreachable!(),

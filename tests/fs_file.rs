@@ -4,7 +4,7 @@ mod common;
 #[path = "common/directory.rs"]
 mod directory;
 
-use common::everywhere;
+use common::on_real_threads;
 use directory::Directory;
 use std::io::{self, BufRead, BufReader, BufWriter, ErrorKind, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
@@ -19,7 +19,7 @@ fn kind<T: std::fmt::Debug>(result: io::Result<T>) -> ErrorKind {
 
 #[test]
 fn opens_makes_and_empties() {
-    everywhere(|| {
+    on_real_threads(|| {
         let dir = Directory::new();
         let path = dir.path("file");
         assert_eq!(kind(File::open(&path)), ErrorKind::NotFound);
@@ -49,7 +49,7 @@ fn opens_makes_and_empties() {
 
 #[test]
 fn options_say_what_for() {
-    everywhere(|| {
+    on_real_threads(|| {
         let dir = Directory::new();
         let path = dir.path("file");
         assert_eq!(kind(OpenOptions::new().open(&path)), ErrorKind::InvalidInput);
@@ -85,7 +85,7 @@ fn options_say_what_for() {
 
 #[test]
 fn reads_writes_and_seeks() {
-    everywhere(|| {
+    on_real_threads(|| {
         let dir = Directory::new();
         let mut file =
             File::options().read(true).write(true).create(true).truncate(true).open(dir.path("file")).unwrap();
@@ -131,7 +131,7 @@ fn reads_writes_and_seeks() {
 
 #[test]
 fn reads_and_writes_at_offsets() {
-    everywhere(|| {
+    on_real_threads(|| {
         let dir = Directory::new();
         let file = File::create_new(dir.path("file")).unwrap();
         file.write_all_at(b"56789", 5).unwrap();
@@ -148,7 +148,7 @@ fn reads_and_writes_at_offsets() {
 
 #[test]
 fn buffers_work_as_ever() {
-    everywhere(|| {
+    on_real_threads(|| {
         let dir = Directory::new();
         let path = dir.path("lines");
         let mut writer = BufWriter::new(File::create(&path).unwrap());
@@ -167,7 +167,7 @@ fn buffers_work_as_ever() {
 
 #[test]
 fn size_permissions_and_times() {
-    everywhere(|| {
+    on_real_threads(|| {
         let dir = Directory::new();
         let file = File::create(dir.path("file")).unwrap();
         file.set_len(100_000).unwrap();
@@ -190,7 +190,7 @@ fn size_permissions_and_times() {
 
 #[test]
 fn clones_share_the_open_file() {
-    everywhere(|| {
+    on_real_threads(|| {
         let dir = Directory::new();
         let mut file = File::create_new(dir.path("file")).unwrap();
         let mut clone = file.try_clone().unwrap();
@@ -205,7 +205,7 @@ fn clones_share_the_open_file() {
 
 #[test]
 fn locks_exclude_one_another() {
-    everywhere(|| {
+    on_real_threads(|| {
         let dir = Directory::new();
         let path = dir.path("file");
         let (one, two) = (File::create(&path).unwrap(), File::open(&path).unwrap());
@@ -227,7 +227,7 @@ fn locks_exclude_one_another() {
 
 #[test]
 fn converts_into_and_out_of_std() {
-    everywhere(|| {
+    on_real_threads(|| {
         let dir = Directory::new();
         let path = dir.path("file");
         fs::write(&path, "content").unwrap();

@@ -4,7 +4,7 @@ mod common;
 #[path = "common/directory.rs"]
 mod directory;
 
-use common::everywhere;
+use common::on_real_threads;
 use directory::Directory;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -20,7 +20,7 @@ fn kind<T: std::fmt::Debug>(result: io::Result<T>) -> ErrorKind {
 /// What is said of something that isn't there, by everything that wants it to be.
 #[test]
 fn what_is_missing_is_not_found() {
-    everywhere(|| {
+    on_real_threads(|| {
         let dir = Directory::new();
         let (missing, other) = (dir.path("missing"), dir.path("other"));
         let errors = [
@@ -50,7 +50,7 @@ fn what_is_missing_is_not_found() {
 
 #[test]
 fn whole_files_are_read_written_and_copied() {
-    everywhere(|| {
+    on_real_threads(|| {
         let dir = Directory::new();
         let (one, two) = (dir.path("one"), dir.path("two"));
         let bytes: Vec<u8> = (0..300_000_u32).map(|i| i as u8).collect();
@@ -79,7 +79,7 @@ fn whole_files_are_read_written_and_copied() {
 
 #[test]
 fn directories_are_made_and_removed() {
-    everywhere(|| {
+    on_real_threads(|| {
         let dir = Directory::new();
         let (one, deep) = (dir.path("one"), dir.path("one/two/three"));
         fs::create_dir(&one).unwrap();
@@ -109,7 +109,7 @@ fn directories_are_made_and_removed() {
 
 #[test]
 fn builders_make_directories() {
-    everywhere(|| {
+    on_real_threads(|| {
         let dir = Directory::new();
         let deep = dir.path("one/two");
         let mut builder = DirBuilder::new();
@@ -124,7 +124,7 @@ fn builders_make_directories() {
 
 #[test]
 fn links_lead_somewhere() {
-    everywhere(|| {
+    on_real_threads(|| {
         let dir = Directory::new();
         let (file, hard, soft) = (dir.path("file"), dir.path("hard"), dir.path("soft"));
         fs::write(&file, "content").unwrap();
@@ -153,7 +153,7 @@ fn links_lead_somewhere() {
 
 #[test]
 fn renaming_moves_and_replaces() {
-    everywhere(|| {
+    on_real_threads(|| {
         let dir = Directory::new();
         let (one, two, place) = (dir.path("one"), dir.path("two"), dir.path("place"));
         fs::write(&one, "one").unwrap();
@@ -172,7 +172,7 @@ fn renaming_moves_and_replaces() {
 
 #[test]
 fn permissions_are_set() {
-    everywhere(|| {
+    on_real_threads(|| {
         let dir = Directory::new();
         let path = dir.path("file");
         fs::write(&path, "content").unwrap();
@@ -190,7 +190,7 @@ fn permissions_are_set() {
 
 #[test]
 fn entries_are_all_seen_once() {
-    everywhere(|| {
+    on_real_threads(|| {
         // None, one, a batch and its neighbours, several batches.
         for count in [0, 1, 63, 64, 65, 129] {
             let dir = Directory::new();
@@ -213,7 +213,7 @@ fn entries_are_all_seen_once() {
 
 #[test]
 fn entries_tell_about_themselves() {
-    everywhere(|| {
+    on_real_threads(|| {
         let dir = Directory::new();
         fs::write(dir.path("file"), "content").unwrap();
         fs::create_dir(dir.path("directory")).unwrap();

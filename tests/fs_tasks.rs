@@ -4,7 +4,7 @@ mod common;
 #[path = "common/directory.rs"]
 mod directory;
 
-use common::{everywhere, ms, runtime, scaled, until, with_workers};
+use common::{ms, on_real_threads, runtime, scaled, until, with_workers};
 use directory::Directory;
 use std::cell::Cell;
 use std::io::{BufRead, BufReader, Write};
@@ -151,7 +151,7 @@ impl AsRef<[u8]> for Slow<&str> {
 
 #[test]
 fn conversions_are_the_callers_and_may_wait() {
-    everywhere(|| {
+    on_real_threads(|| {
         let dir = Directory::new();
         let (one, two) = (Slow(dir.path("one")), Slow(dir.path("two")));
         fs::write(&one, Slow("content")).unwrap();
@@ -165,7 +165,7 @@ fn conversions_are_the_callers_and_may_wait() {
 
 #[test]
 fn a_time_limit_interrupts_no_call() {
-    everywhere(|| {
+    on_real_threads(|| {
         let dir = Directory::new();
         let path = dir.path("file");
         let read = Cell::new(0);

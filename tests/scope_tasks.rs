@@ -2,19 +2,11 @@
 
 mod common;
 
-use common::{message, runtime, until};
+use common::{everywhere, message, ms, until};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 use throng::task::{self, Builder};
-
-/// Each test as a task of its own runtime, as one of the global one, and on a plain thread.
-fn everywhere(test: impl Fn() + Sync) {
-    runtime(1).run(&test);
-    runtime(3).run(&test);
-    throng::run(&test);
-    test();
-}
 
 #[test]
 fn children_borrow_and_change_what_is_around() {
@@ -120,7 +112,7 @@ fn an_unjoined_panic_is_the_scopes_after_all_have_ended() {
             throng::scope(|s| {
                 s.spawn(|| panic!("unjoined"));
                 s.spawn(|| {
-                    task::sleep(Duration::from_millis(2));
+                    task::sleep(ms(2));
                     done.fetch_add(1, SeqCst);
                 });
             });
@@ -152,7 +144,7 @@ fn the_bodys_panic_comes_out_after_all_have_ended() {
             throng::scope(|s| {
                 for _ in 0..5 {
                     s.spawn(|| {
-                        task::sleep(Duration::from_millis(2));
+                        task::sleep(ms(2));
                         done.fetch_add(1, SeqCst);
                     });
                 }
@@ -185,7 +177,7 @@ fn a_child_outlives_its_handle_but_not_the_scope() {
         let done = AtomicUsize::new(0);
         throng::scope(|s| {
             let handle = s.spawn(|| {
-                task::sleep(Duration::from_millis(2));
+                task::sleep(ms(2));
                 done.fetch_add(1, SeqCst)
             });
             drop(handle);

@@ -7,15 +7,16 @@ mod common;
 mod crew;
 
 use chan::{Bell, channel, in_line, meets_receiver, meets_sender, poll};
-use common::{elapsed_at_least, everywhere, ms, runtime, scaled, until};
+use common::{elapsed_at_least, everywhere, few, ms, runtime, scaled, until};
 use crew::every_crew;
 use std::fmt::Debug;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use throng::chan::{
     Receiver, RecvError, Select, SelectTimeoutError, SelectedOperation, SendError, Sender, TryRecvError,
     TrySelectError, after, at, bounded, never, tick, unbounded,
 };
+use throng::time::now;
 use throng::{select, select_biased};
 
 const CAPACITIES: [Option<usize>; 3] = [Some(0), Some(1), None];
@@ -151,7 +152,7 @@ fn ways<'a>() -> [Way<'a>; 4] {
     [
         |select| select.try_select().unwrap(),
         |select| select.select_timeout(Duration::ZERO).unwrap(),
-        |select| select.select_deadline(Instant::now()).unwrap(),
+        |select| select.select_deadline(now()).unwrap(),
         |select| select.select(),
     ]
 }
@@ -160,7 +161,7 @@ fn is_ready(select: &mut Select<'_>, index: usize) {
     for _ in 0..2 {
         assert_eq!(select.try_ready(), Ok(index));
         assert_eq!(select.ready_timeout(Duration::ZERO), Ok(index));
-        assert_eq!(select.ready_deadline(Instant::now()), Ok(index));
+        assert_eq!(select.ready_deadline(now()), Ok(index));
         assert_eq!(select.ready(), index);
     }
 }
@@ -252,7 +253,7 @@ fn default_is_not_for_when_a_case_is_ready() {
             recv_beats_default(|| (full().0, ()), |msg| msg == Ok(5));
             send_beats_default(|| channel(capacity), Ok(()));
         }
-        let past = Instant::now();
+        let past = now();
         recv_beats_default(|| (at(past), ()), |msg| msg == Ok(past));
         recv_beats_default(|| (tick(Duration::ZERO), ()), |msg| msg.is_ok());
     });
@@ -277,9 +278,9 @@ fn default_is_for_when_no_case_is_ready() {
         select.recv(&late);
         assert_eq!(select.try_select().unwrap_err(), TrySelectError);
         assert_eq!(select.select_timeout(Duration::ZERO).unwrap_err(), SelectTimeoutError);
-        assert_eq!(select.select_deadline(Instant::now()).unwrap_err(), SelectTimeoutError);
+        assert_eq!(select.select_deadline(now()).unwrap_err(), SelectTimeoutError);
         assert!(select.try_ready().is_err() && select.ready_timeout(Duration::ZERO).is_err());
-        assert!(select.ready_deadline(Instant::now()).is_err());
+        assert!(select.ready_deadline(now()).is_err());
         // It can be used again, and copied.
         let mut waiting = in_line(async { r.recv_async().await });
         let mut copy = select.clone();
@@ -293,7 +294,7 @@ fn default_is_for_when_no_case_is_ready() {
 #[test]
 fn default_is_not_taken_before_its_time() {
     fn lasts(f: impl FnOnce(Duration)) {
-        let start = Instant::now();
+        let start = now();
         f(ms(2));
         elapsed_at_least(start, ms(2));
     }
@@ -314,9 +315,9 @@ fn default_is_not_taken_before_its_time() {
         select.send(&full);
         select.recv(&empty);
         lasts(|time| assert!(select.select_timeout(time).is_err()));
-        lasts(|time| assert!(select.select_deadline(Instant::now() + time).is_err()));
+        lasts(|time| assert!(select.select_deadline(now() + time).is_err()));
         lasts(|time| assert!(select.ready_timeout(time).is_err()));
-        lasts(|time| assert!(select.ready_deadline(Instant::now() + time).is_err()));
+        lasts(|time| assert!(select.ready_deadline(now() + time).is_err()));
     });
 }
 
@@ -348,7 +349,7 @@ fn nothing_is_overlooked_between_two_channels() {
     let looks: [Look; 5] = [
         |select, rs| complete(select.try_select().unwrap(), rs),
         |select, rs| complete(select.select_timeout(Duration::ZERO).unwrap(), rs),
-        |select, rs| complete(select.select_deadline(Instant::now()).unwrap(), rs),
+        |select, rs| complete(select.select_deadline(now()).unwrap(), rs),
         |select, _| assert!(select.try_ready().is_ok()),
         |select, _| assert!(select.ready_timeout(Duration::ZERO).is_ok()),
     ];
@@ -524,18 +525,19 @@ fn there_may_be_as_many_arms_as_there_are_names() {
 #[test]
 fn a_list_of_hundreds_is_woken_by_any() {
     everywhere(|| {
-        let (senders, receivers): (Vec<_>, Vec<_>) = (0..300).map(|_| bounded(0)).unzip();
+        let many = 10 * few(30);
+        let (senders, receivers): (Vec<_>, Vec<_>) = (0..many).map(|_| bounded(0)).unzip();
         throng::scope(|scope| {
             let receiver = scope.spawn(|| {
                 let mut select = Select::new();
                 receivers.iter().enumerate().for_each(|(i, r)| assert_eq!(select.recv(r), i));
-                for expected in (0..300).rev().step_by(7) {
+                for expected in (0..many).rev().step_by(7) {
                     let oper = select.select();
                     let index = oper.index();
                     assert_eq!((index, oper.recv(&receivers[index])), (expected, Ok(expected)));
                 }
             });
-            for i in (0..300).rev().step_by(7) {
+            for i in (0..many).rev().step_by(7) {
                 until(|| meets_receiver(&senders[i]));
                 assert_eq!(senders[i].try_send(i), Ok(()));
             }

@@ -2,20 +2,21 @@
 
 mod common;
 
-use common::{elapsed_at_least, everywhere, message, ms};
+use common::{elapsed_at_least, everywhere, few, message, ms};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use throng::chan::{
     Receiver, RecvError, Select, SelectTimeoutError, SendError, TryReadyError, TrySelectError, bounded, never,
     unbounded,
 };
+use throng::time::now;
 
 #[test]
 fn an_empty_list_has_nothing_to_choose() {
     let mut select = Select::new();
     assert_eq!(select.try_select().unwrap_err(), TrySelectError);
     assert_eq!(select.try_ready(), Err(TryReadyError));
-    let start = Instant::now();
+    let start = now();
     assert_eq!(select.select_timeout(ms(2)).unwrap_err(), SelectTimeoutError);
     assert!(select.ready_deadline(start + ms(4)).is_err());
     elapsed_at_least(start, ms(4));
@@ -244,7 +245,7 @@ fn ready_tells_of_every_change() {
 #[test]
 fn the_same_channel_may_be_listed_many_times() {
     everywhere(|| {
-        let (s, r) = bounded::<i32>(0);
+        let (s, r) = bounded::<usize>(0);
         throng::scope(|scope| {
             let receiver = scope.spawn(|| {
                 let mut hits = [0; 3];
@@ -252,15 +253,15 @@ fn the_same_channel_may_be_listed_many_times() {
                 for _ in 0..3 {
                     select.recv(&r);
                 }
-                for _ in 0..300 {
+                for _ in 0..few(300) {
                     let oper = select.select();
                     hits[oper.index()] += 1;
                     oper.recv(&r).unwrap();
                 }
-                hits.iter().sum::<i32>()
+                hits.iter().sum::<usize>()
             });
-            (0..300).for_each(|i| s.send(i).unwrap());
-            assert_eq!(receiver.join().unwrap(), 300);
+            (0..few(300)).for_each(|i| s.send(i).unwrap());
+            assert_eq!(receiver.join().unwrap(), few(300));
         });
     });
 }
@@ -337,11 +338,11 @@ fn requests_are_answered_by_whoever_is_free() {
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..5).map(bounded).unzip();
         throng::scope(|scope| {
             for (i, s) in senders.into_iter().enumerate() {
-                scope.spawn(move || (0..50).for_each(|n| s.send(1_000 * i + n).unwrap()));
+                scope.spawn(move || (0..few(50)).for_each(|n| s.send(1_000 * i + n).unwrap()));
             }
             let mut got: Vec<_> = std::iter::from_fn(|| recv_any(&receivers)).collect();
             got.sort_unstable();
-            assert_eq!(got, (0..5).flat_map(|i| (0..50).map(move |n| 1_000 * i + n)).collect::<Vec<_>>());
+            assert_eq!(got, (0..5).flat_map(|i| (0..few(50)).map(move |n| 1_000 * i + n)).collect::<Vec<_>>());
         });
     });
 }

@@ -8,7 +8,7 @@ mod common;
 mod crew;
 
 use chan::{Bell, channel, in_line, poll};
-use common::{Dropped, everywhere, ms, scaled, with_workers};
+use common::{Dropped, everywhere, in_tasks, ms, scaled};
 use crew::every_crew;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -255,7 +255,7 @@ fn a_chosen_operation_meets_a_disconnection() {
 /// Senders of every kind, receivers that leave at any time: each message is dropped, once.
 #[test]
 fn every_message_is_dropped_once_whoever_goes_first() {
-    with_workers(|runtime, random| {
+    in_tasks(|random| {
         for capacity in [Some(0), Some(1), Some(3), None] {
             let (made, drops) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
             let message = || {
@@ -266,49 +266,47 @@ fn every_message_is_dropped_once_whoever_goes_first() {
                 let (s, r) = channel(capacity);
                 let (other, unread) = bounded(1);
                 let sends = random.below(12);
-                runtime.run(|| {
-                    throng::scope(|scope| {
-                        for kind in 0..5 {
-                            let (s, other, message) = (s.clone(), other.clone(), &message);
-                            scope.spawn(move || {
-                                for _ in 0..sends {
-                                    let sent = match kind {
-                                        0 => s.send(message()).is_ok(),
-                                        1 => s.send_timeout(message(), ms(1)).is_ok(),
-                                        2 => block_on(s.send_async(message())).is_ok(),
-                                        3 => s.try_send(message()).is_ok(),
-                                        _ => select! {
-                                            send(s, message()) -> res => res.is_ok(),
-                                            send(other, message()) -> res => res.is_ok(),
-                                        },
-                                    };
-                                    if !sent {
-                                        break;
-                                    }
+                throng::scope(|scope| {
+                    for kind in 0..5 {
+                        let (s, other, message) = (s.clone(), other.clone(), &message);
+                        scope.spawn(move || {
+                            for _ in 0..sends {
+                                let sent = match kind {
+                                    0 => s.send(message()).is_ok(),
+                                    1 => s.send_timeout(message(), ms(1)).is_ok(),
+                                    2 => block_on(s.send_async(message())).is_ok(),
+                                    3 => s.try_send(message()).is_ok(),
+                                    _ => select! {
+                                        send(s, message()) -> res => res.is_ok(),
+                                        send(other, message()) -> res => res.is_ok(),
+                                    },
+                                };
+                                if !sent {
+                                    break;
                                 }
-                            });
-                        }
-                        drop((s, other));
-                        for kind in 0..2 {
-                            let (r, unread) = (r.clone(), unread.clone());
-                            let most = if round % 2 == 0 { usize::MAX } else { random.below(20) as usize };
-                            scope.spawn(move || {
-                                for _ in 0..most {
-                                    let open = match kind {
-                                        0 => r.recv().is_ok(),
-                                        _ => select! {
-                                            recv(r) -> msg => msg.is_ok(),
-                                            recv(unread) -> msg => msg.is_ok(),
-                                        },
-                                    };
-                                    if !open {
-                                        break;
-                                    }
+                            }
+                        });
+                    }
+                    drop((s, other));
+                    for kind in 0..2 {
+                        let (r, unread) = (r.clone(), unread.clone());
+                        let most = if round % 2 == 0 { usize::MAX } else { random.below(20) as usize };
+                        scope.spawn(move || {
+                            for _ in 0..most {
+                                let open = match kind {
+                                    0 => r.recv().is_ok(),
+                                    _ => select! {
+                                        recv(r) -> msg => msg.is_ok(),
+                                        recv(unread) -> msg => msg.is_ok(),
+                                    },
+                                };
+                                if !open {
+                                    break;
                                 }
-                            });
-                        }
-                        drop((r, unread));
-                    });
+                            }
+                        });
+                    }
+                    drop((r, unread));
                 });
                 assert_eq!(drops.load(SeqCst), made.load(SeqCst));
             }

@@ -4,12 +4,19 @@ mod common;
 #[path = "common/model.rs"]
 mod model;
 
-use model::{History, Model, simulate, until_revoked};
+use model::{History, Model, simulate};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
-use throng::chan::{Receiver, RecvTimeoutError, Select, SendTimeoutError, Sender, TryRecvError, TrySendError, bounded};
+use throng::cancel::Token;
+use throng::chan::{
+    Receiver, RecvTimeoutError, Select, SelectedOperation, SendTimeoutError, Sender, TryRecvError, TrySendError,
+    bounded,
+};
+use throng::sim::Check;
 use throng::{scope, time};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -22,8 +29,8 @@ enum How {
     Limited,
     /// With one around it, which cancels the call.
     Cancelled,
-    /// Cancelled by another task.
-    Revoked,
+    /// With a time limit, under the task's token, which others may cancel.
+    UnderToken,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,8 +52,12 @@ impl Arm {
 enum Op {
     /// One operation, or several to select from.
     Do(How, Vec<Arm>),
+    /// What a select has chosen.
+    Complete(Arm),
     DropSender(usize),
     DropReceiver(usize),
+    /// The task's token; or, if there is no such task, all of them.
+    Cancel(usize),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -54,11 +65,17 @@ enum Done {
     Sent(usize, u32),
     Received(usize, u32),
     Disconnected(Arm),
+    /// By a select, which has yet to do it.
+    Chosen(Arm),
     /// It could not be done.
     Not,
     /// It could not be done in time.
     Late,
     Dropped,
+    /// By the task's token, before it could be done.
+    Cancelled,
+    /// The token is.
+    IsCancelled,
 }
 
 /// What a channel is.
@@ -66,35 +83,43 @@ enum Done {
 struct Chan {
     capacity: usize,
     queue: VecDeque<u32>,
+    /// So many messages and so much room belong to selects that have chosen them.
+    claimed: usize,
+    reserved: usize,
+    /// Whether a message was sent for which there is no room: it goes straight to a receiver, who is next.
+    hands_over: bool,
     senders: usize,
     receivers: usize,
     /// Without a buffer a `Select` that receives is granted *a* message: those of pairs that meet at the same time may be
     /// swapped.
     swaps: bool,
-    /// With one, a `Select` that was chosen while it waited has a message or room reserved until it runs and comes for it. The
-    /// place of the message is taken until then, so others find the channel empty and full at once.
-    reserves: bool,
 }
 
 impl Chan {
-    /// A channel without a buffer holds a message from the sender's instant to the receiver's, which is the next.
+    fn has_message(&self) -> bool {
+        self.queue.len() > self.claimed
+    }
+
     fn has_room(&self) -> bool {
-        self.queue.len() < self.capacity.max(1)
+        self.queue.len() + self.reserved < self.capacity
     }
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct Chans([Chan; CHANNELS]);
+struct Chans {
+    channels: [Chan; CHANNELS],
+    /// Whether a task's token is.
+    cancelled: Vec<bool>,
+    /// Whether what a task's select has chosen is claimed or reserved. If not, the channel is disconnected.
+    is_granted: Vec<bool>,
+}
 
 impl Chans {
-    /// Whether the operation could be done by one who looks at nobody else, nor, if it only tries, at what is reserved.
-    fn is_ready(&self, arm: Arm, tries: bool) -> bool {
-        let (Arm::Send(at) | Arm::Recv(at)) = arm;
-        let chan = &self.0[at];
-        let is_sure = !(tries && chan.reserves);
+    /// Whether the operation could be done by one who looks at nobody else.
+    fn is_ready(&self, arm: Arm) -> bool {
         match arm {
-            Arm::Send(_) => chan.receivers == 0 || chan.capacity > 0 && chan.has_room() && is_sure,
-            Arm::Recv(_) => chan.senders == 0 || !chan.queue.is_empty() && is_sure,
+            Arm::Send(at) => self.channels[at].receivers == 0 || self.channels[at].has_room(),
+            Arm::Recv(at) => self.channels[at].senders == 0 || self.channels[at].has_message(),
         }
     }
 }
@@ -103,35 +128,80 @@ impl Model for Chans {
     type Op = Op;
     type Result = Done;
 
-    fn apply(&mut self, _: usize, op: &Op, done: &Done) -> bool {
-        // Whoever takes a message that is handed over is next.
-        let handed_over = self.0.iter().position(|chan| chan.capacity == 0 && !chan.queue.is_empty());
-        if handed_over.is_some_and(|at| !matches!(done, Done::Received(from, _) if *from == at)) {
+    fn apply(&mut self, task: usize, op: &Op, done: &Done) -> bool {
+        let taker = self.channels.iter().position(|chan| chan.hands_over);
+        if taker
+            .is_some_and(|at| !matches!(done, Done::Received(from, _) | Done::Chosen(Arm::Recv(from)) if *from == at))
+        {
             return false;
         }
+        if let Some(at) = taker {
+            self.channels[at].hands_over = false;
+        }
+        let is_granted = self.is_granted[task];
         match (op, done) {
+            (Op::Complete(_), Done::Sent(..) | Done::Received(..)) if !is_granted => false,
+            (Op::Complete(Arm::Recv(_)), Done::Disconnected(_)) => !is_granted,
+            (Op::Complete(_), &Done::Sent(at, message)) => {
+                self.channels[at].reserved -= 1;
+                self.channels[at].queue.push_back(message);
+                self.channels[at].receivers > 0
+            }
+            (Op::Complete(_), &Done::Received(at, message)) => {
+                self.channels[at].claimed -= 1;
+                self.channels[at].queue.pop_front() == Some(message)
+            }
+            (_, &Done::Chosen(arm)) => {
+                let is_ready = self.is_ready(arm);
+                self.is_granted[task] = match arm {
+                    Arm::Send(at) => {
+                        let is_granted = self.channels[at].receivers > 0;
+                        self.channels[at].reserved += usize::from(is_granted);
+                        is_granted
+                    }
+                    Arm::Recv(at) => {
+                        let is_granted = self.channels[at].has_message();
+                        self.channels[at].claimed += usize::from(is_granted);
+                        is_granted
+                    }
+                };
+                is_ready
+            }
             (_, &Done::Sent(at, message)) => {
-                let chan = &mut self.0[at];
+                let chan = &mut self.channels[at];
+                chan.hands_over = !chan.has_room();
                 chan.queue.push_back(message);
-                chan.receivers > 0 && chan.queue.len() <= chan.capacity.max(1)
+                chan.receivers > 0
             }
             (_, &Done::Received(at, message)) => {
-                let chan = &mut self.0[at];
-                chan.queue.pop_front().is_some_and(|front| front == message || chan.swaps)
+                let chan = &mut self.channels[at];
+                chan.has_message() && chan.queue.pop_front().is_some_and(|front| front == message || chan.swaps)
             }
-            (_, &Done::Disconnected(Arm::Send(at))) => self.0[at].receivers == 0,
-            (_, &Done::Disconnected(Arm::Recv(at))) => self.0[at].senders == 0 && self.0[at].queue.is_empty(),
-            (Op::Do(how, arms), Done::Not | Done::Late) => {
-                !arms.iter().any(|&arm| self.is_ready(arm, *how == How::Try))
+            (_, &Done::Disconnected(Arm::Send(at))) => self.channels[at].receivers == 0,
+            (_, &Done::Disconnected(Arm::Recv(at))) => {
+                self.channels[at].senders == 0 && !self.channels[at].has_message()
+            }
+            (Op::Do(_, arms), Done::Not | Done::Late) => !arms.iter().any(|&arm| self.is_ready(arm)),
+            // It had to wait, and it has done nothing.
+            (Op::Do(How::UnderToken, arms), Done::Cancelled) => {
+                self.cancelled[task] && !arms.iter().any(|&arm| self.is_ready(arm))
+            }
+            (&Op::Cancel(whose), Done::IsCancelled) => {
+                match self.cancelled.get_mut(whose) {
+                    Some(token) => *token = true,
+                    None => self.cancelled.fill(true),
+                }
+                true
             }
             (&Op::DropSender(at), Done::Dropped) => {
-                self.0[at].senders -= 1;
+                self.channels[at].senders -= 1;
                 true
             }
             (&Op::DropReceiver(at), Done::Dropped) => {
-                self.0[at].receivers -= 1;
-                if self.0[at].receivers == 0 {
-                    self.0[at].queue.clear();
+                let chan = &mut self.channels[at];
+                chan.receivers -= 1;
+                if chan.receivers == 0 {
+                    chan.queue.clear();
                 }
                 true
             }
@@ -159,11 +229,16 @@ fn drops() -> impl Strategy<Value = Op> {
 }
 
 fn programs(arms: std::ops::RangeInclusive<usize>) -> impl Strategy<Value = Program> {
-    let how =
-        prop_oneof![2 => Just(How::Try), 4 => Just(How::Limited), 1 => Just(How::Cancelled), 1 => Just(How::Revoked)];
+    let how = prop_oneof![
+        2 => Just(How::Try),
+        4 => Just(How::Limited),
+        2 => Just(How::Cancelled),
+        3 => Just(How::UnderToken),
+    ];
     let op = prop_oneof![
         8 => (how, vec(arm(), arms)).prop_map(|(how, arms)| Op::Do(how, arms)),
         2 => drops(),
+        2 => (0..6_usize).prop_map(Op::Cancel),
     ];
     // Some have what they need only, so that others may be left alone.
     let task = (vec(drops(), 0..4), vec(op, 1..5)).prop_map(|(drops, ops)| [drops, ops].concat());
@@ -172,6 +247,7 @@ fn programs(arms: std::ops::RangeInclusive<usize>) -> impl Strategy<Value = Prog
 }
 
 struct Handles {
+    tokens: Vec<Token>,
     senders: [Option<Sender<u32>>; CHANNELS],
     receivers: [Option<Receiver<u32>>; CHANNELS],
 }
@@ -192,8 +268,11 @@ impl Handles {
         self.receivers[at].as_ref().expect("it has one")
     }
 
-    fn one(&self, how: How, arm: Arm, message: u32) -> Done {
+    fn one(&self, task: usize, how: How, arm: Arm, message: u32) -> Done {
         match (how, arm) {
+            (How::UnderToken, _) => {
+                self.tokens[task].run(|| self.one(task, How::Limited, arm, message)).unwrap_or(Done::Cancelled)
+            }
             (How::Try, Arm::Send(at)) => match self.sender(at).try_send(message) {
                 Ok(()) => Done::Sent(at, message),
                 Err(TrySendError::Full(_)) => Done::Not,
@@ -219,16 +298,6 @@ impl Handles {
                 Ok(Err(_)) => Done::Disconnected(arm),
                 Err(_) => Done::Late,
             },
-            (How::Revoked, Arm::Send(at)) => match until_revoked(HOUR, || self.sender(at).send(message)) {
-                Some(Ok(())) => Done::Sent(at, message),
-                Some(Err(_)) => Done::Disconnected(arm),
-                None => Done::Late,
-            },
-            (How::Revoked, Arm::Recv(at)) => match until_revoked(HOUR, || self.receiver(at).recv()) {
-                Some(Ok(message)) => Done::Received(at, message),
-                Some(Err(_)) => Done::Disconnected(arm),
-                None => Done::Late,
-            },
             (How::Cancelled, Arm::Recv(at)) => match time::timeout(HOUR, || self.receiver(at).recv()) {
                 Ok(Ok(message)) => Done::Received(at, message),
                 Ok(Err(_)) => Done::Disconnected(arm),
@@ -237,7 +306,7 @@ impl Handles {
         }
     }
 
-    fn select(&self, how: How, arms: &[Arm], message: u32) -> Done {
+    fn select(&self, task: usize, how: How, arms: &[Arm], message: u32, history: &History<Chans>) {
         let mut select = Select::new();
         for &arm in arms {
             match arm {
@@ -245,27 +314,42 @@ impl Handles {
                 Arm::Recv(at) => select.recv(self.receiver(at)),
             };
         }
-        let selected = match how {
-            How::Try => select.try_select().map_err(|_| Done::Not),
-            How::Limited => select.select_timeout(HOUR).map_err(|_| Done::Late),
-            How::Cancelled => time::timeout(HOUR, || select.select()).map_err(|_| Done::Late),
-            How::Revoked => until_revoked(HOUR, || select.select()).ok_or(Done::Late),
+        let complete = |operation: SelectedOperation<'_>| match arms[operation.index()] {
+            arm @ Arm::Send(at) => match operation.send(self.sender(at), message) {
+                Ok(()) => Done::Sent(at, message),
+                Err(_) => Done::Disconnected(arm),
+            },
+            arm @ Arm::Recv(at) => match operation.recv(self.receiver(at)) {
+                Ok(message) => Done::Received(at, message),
+                Err(_) => Done::Disconnected(arm),
+            },
         };
-        match selected {
-            Err(done) => done,
-            Ok(operation) => {
-                let arm = arms[operation.index()];
-                match arm {
-                    Arm::Send(at) => match operation.send(self.sender(at), message) {
-                        Ok(()) => Done::Sent(at, message),
-                        Err(_) => Done::Disconnected(arm),
-                    },
-                    Arm::Recv(at) => match operation.recv(self.receiver(at)) {
-                        Ok(message) => Done::Received(at, message),
-                        Err(_) => Done::Disconnected(arm),
-                    },
-                }
+        let mut chosen = None;
+        history.call(task, Op::Do(how, arms.to_vec()), || {
+            let selected = match how {
+                How::Try => select.try_select().map_err(|_| Done::Not),
+                How::Limited => select.select_timeout(HOUR).map_err(|_| Done::Late),
+                How::Cancelled => time::timeout(HOUR, || select.select()).map_err(|_| Done::Late),
+                How::UnderToken => match self.tokens[task].run(|| select.select_timeout(HOUR)) {
+                    Ok(selected) => selected.map_err(|_| Done::Late),
+                    Err(_) => Err(Done::Cancelled),
+                },
+            };
+            match selected {
+                Err(done) => done,
+                Ok(operation) => match arms[operation.index()] {
+                    // Two have met, and are done at the same time.
+                    Arm::Send(at) if self.sender(at).capacity() == Some(0) => complete(operation),
+                    Arm::Recv(at) if self.receiver(at).capacity() == Some(0) => complete(operation),
+                    arm => {
+                        chosen = Some(operation);
+                        Done::Chosen(arm)
+                    }
+                },
             }
+        });
+        if let Some(operation) = chosen {
+            history.call(task, Op::Complete(arms[operation.index()]), || complete(operation));
         }
     }
 
@@ -277,12 +361,18 @@ impl Handles {
                     let arms: Vec<Arm> = arms.iter().copied().filter(|&arm| self.has(arm)).collect();
                     match arms[..] {
                         [] => {}
-                        [arm] => history.call(task, Op::Do(*how, arms), || self.one(*how, arm, message)),
-                        _ => history.call(task, Op::Do(*how, arms.clone()), || self.select(*how, &arms, message)),
+                        [arm] => history.call(task, Op::Do(*how, arms), || self.one(task, *how, arm, message)),
+                        _ => self.select(task, *how, &arms, message, history),
                     }
                 }
+                Op::Complete(_) => unreachable!("it is a part of a select"),
                 Op::DropSender(at) => drop_it(&mut self.senders[*at], task, op, history),
                 Op::DropReceiver(at) => drop_it(&mut self.receivers[*at], task, op, history),
+                Op::Cancel(whose) => history.call(task, op.clone(), || {
+                    // The last one is the others' parent.
+                    self.tokens[(*whose).min(self.tokens.len() - 1)].cancel();
+                    Done::IsCancelled
+                }),
             }
         }
         for at in 0..CHANNELS {
@@ -331,7 +421,10 @@ fn each_message_goes_once(history: &History<Chans>) {
 fn run(Program { capacities, tasks }: &Program) {
     let history = History::new();
     let channels = capacities.map(bounded::<u32>);
+    let root = Token::new();
+    let tokens: Vec<Token> = tasks.iter().map(|_| root.child()).chain([root.clone()]).collect();
     let handles = tasks.iter().map(|_| Handles {
+        tokens: tokens.clone(),
         senders: channels.each_ref().map(|(s, _)| Some(s.clone())),
         receivers: channels.each_ref().map(|(_, r)| Some(r.clone())),
     });
@@ -346,13 +439,15 @@ fn run(Program { capacities, tasks }: &Program) {
     let count = tasks.len();
     let selects = tasks.iter().flatten().any(|op| matches!(op, Op::Do(_, arms) if arms.len() > 1));
     let chan = |capacity| {
-        let (swaps, reserves) = (selects && capacity == 0, selects && capacity > 0);
-        Chan { capacity, queue: VecDeque::new(), senders: count, receivers: count, swaps, reserves }
+        let swaps = selects && capacity == 0;
+        let queue = VecDeque::new();
+        Chan { capacity, queue, claimed: 0, reserved: 0, hands_over: false, senders: count, receivers: count, swaps }
     };
     history.all_end_within(HOUR);
     each_message_goes_once(&history);
     nobody_waits_beside_a_partner(&history);
-    history.explain(Chans(capacities.map(chan)));
+    let channels = capacities.map(chan);
+    history.explain(Chans { channels, cancelled: vec![false; count], is_granted: vec![false; count] });
 }
 
 #[test]
@@ -363,4 +458,42 @@ fn single_operations() {
 #[test]
 fn selects_beside_single_operations() {
     simulate(80, programs(1..=3), run);
+}
+
+/// A select that has one channel in two of its arms locks its channels in the order of their addresses. That is all that
+/// they decide: which of two observers is woken first, and which arm is tried first later on, goes by the seed.
+#[test]
+fn addresses_decide_nothing() {
+    // The two executions of a seed have their channels in memory the one way round, and the other.
+    let (swaps, kept) = (AtomicBool::new(false), RefCell::new(Vec::new()));
+    Check::new().check(move || {
+        let mut channels = [bounded::<u32>(0), bounded(0)];
+        // No memory is used twice.
+        kept.borrow_mut().push(channels.clone());
+        if swaps.fetch_not(Relaxed) {
+            channels.swap(0, 1);
+        }
+        let [(s, r), (other, others)] = channels;
+        let (late, later) = (bounded::<u32>(1), time::now() + HOUR);
+        scope(|scope| {
+            for s in [&s, &other] {
+                scope.spawn(move || {
+                    let mut select = Select::new();
+                    select.send(s);
+                    select.ready_deadline(later).is_ok()
+                });
+            }
+            scope.spawn(|| {
+                let mut select = Select::new();
+                [&r, &others, &r, &late.1].iter().for_each(|r| _ = select.recv(r));
+                for _ in 0..3 {
+                    if let Ok(chosen) = select.select_deadline(later) {
+                        let r = [&r, &others, &r, &late.1][chosen.index()];
+                        chosen.recv(r).unwrap();
+                    }
+                }
+            });
+            let _ = (s.send_timeout(1, HOUR), other.send_timeout(2, HOUR), late.0.send(3));
+        });
+    });
 }

@@ -122,6 +122,7 @@ fn waits_of_a_task_that_unwinds() {
     });
     let text = thread.join().unwrap();
     assert!(text.contains("has to wait to lock a mutex while it unwinds"), "{text}");
+    assert!(text.contains("counts panics by the kernel thread") && text.contains("`try_lock`"), "{text}");
 }
 
 #[test]

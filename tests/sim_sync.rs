@@ -4,12 +4,13 @@ mod common;
 #[path = "common/model.rs"]
 mod model;
 
-use model::{History, Model, simulate, until_revoked};
+use model::{History, Model, simulate};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use throng::cancel::Token;
 use throng::sim::Check;
 use throng::sync::{Barrier, Condvar, Mutex, MutexGuard, OnceLock, RwLock, Semaphore, WaitGroup};
 use throng::task::yield_now;
@@ -22,14 +23,15 @@ enum How {
     Try,
     /// With a time limit of the call's own.
     Limited,
-    /// With one around it.
+    /// With one around it, which cancels the call.
     Cancelled,
-    /// Cancelled by another task.
-    Revoked,
+    /// With a time limit, under a token that another task cancels at some time. So others run between the end of the wait and
+    /// its owner's return, and come across a waiter that is in the queue and can't be woken.
+    UnderToken,
 }
 
 fn how() -> impl Strategy<Value = How> {
-    prop_oneof![1 => Just(How::Try), 2 => Just(How::Limited), 1 => Just(How::Cancelled), 1 => Just(How::Revoked)]
+    prop_oneof![Just(How::Try), Just(How::Limited), Just(How::Limited), Just(How::Cancelled), Just(How::UnderToken)]
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +39,8 @@ enum Got {
     It,
     Not,
     Late,
+    /// It had to wait, and was ended by its token.
+    Cancelled,
     Released,
 }
 
@@ -80,8 +84,8 @@ impl Model for Permits {
             Got::It => self.free -= take.permits,
             Got::Released => self.free += take.permits,
             // Somebody may wait for more, and come first.
-            Got::Not | Got::Late if self.in_order => {}
-            Got::Not | Got::Late => return self.free < take.permits,
+            Got::Not | Got::Late | Got::Cancelled if self.in_order => {}
+            Got::Not | Got::Late | Got::Cancelled => return self.free < take.permits,
         }
         self.free <= self.all
     }
@@ -102,13 +106,27 @@ fn programs(most: usize) -> impl Strategy<Value = Program> {
 /// Runs the program; `take` takes so many permits, and `give` gives a guard back.
 fn run<G>(program: &Program, model: Permits, take: impl Fn(How, usize) -> Option<G> + Sync, give: impl Fn(G) + Sync) {
     let history = History::new();
+    let tokens: Vec<Token> = program.iter().map(|_| Token::new()).collect();
     scope(|s| {
+        // One after the other, at moments at which others give back what they have, or run out of time.
+        s.spawn(|| {
+            tokens.iter().for_each(|token| {
+                token.cancel();
+                task::sleep(HOUR / 2);
+            });
+        });
         for (task, steps) in program.iter().enumerate() {
-            let (history, take, give) = (history.clone(), &take, &give);
+            let (history, take, give, token) = (history.clone(), &take, &give, &tokens[task]);
             s.spawn(move || {
                 for &(how, permits, pauses) in steps {
                     let mut guards = Vec::new();
-                    history.call(task, Take { how, permits }, || Got::of(how, take(how, permits), &mut guards));
+                    history.call(task, Take { how, permits }, || match how {
+                        How::UnderToken => match token.run(|| take(How::Limited, permits)) {
+                            Ok(guard) => Got::of(how, guard, &mut guards),
+                            Err(_) => Got::Cancelled,
+                        },
+                        _ => Got::of(how, take(how, permits), &mut guards),
+                    });
                     for guard in guards {
                         if pauses > 0 {
                             task::sleep(HOUR / 2 * pauses);
@@ -153,7 +171,7 @@ fn lock(mutex: &Mutex<()>, how: How) -> Option<MutexGuard<'_, ()>> {
         How::Try => mutex.try_lock(),
         How::Limited => mutex.try_lock_for(HOUR),
         How::Cancelled => time::timeout(HOUR, || mutex.lock()).ok(),
-        How::Revoked => until_revoked(HOUR, || mutex.lock()),
+        How::UnderToken => unreachable!("`run` takes it apart"),
     }
 }
 
@@ -195,11 +213,10 @@ fn an_rwlock_has_one_writer_or_readers() {
             (How::Try, 1) => lock.try_read().map(Guard::Read),
             (How::Limited, 1) => lock.try_read_for(HOUR).map(Guard::Read),
             (How::Cancelled, 1) => time::timeout(HOUR, || lock.read()).ok().map(Guard::Read),
-            (How::Revoked, 1) => until_revoked(HOUR, || lock.read()).map(Guard::Read),
             (How::Try, _) => lock.try_write().map(Guard::Write),
             (How::Limited, _) => lock.try_write_for(HOUR).map(Guard::Write),
             (How::Cancelled, _) => time::timeout(HOUR, || lock.write()).ok().map(Guard::Write),
-            (How::Revoked, _) => until_revoked(HOUR, || lock.write()).map(Guard::Write),
+            (How::UnderToken, _) => unreachable!("`run` takes it apart"),
         };
         run(&program.collect(), Permits { free: ALL, all: ALL, in_order: true }, take, drop);
         assert!(!lock.is_locked());
@@ -215,7 +232,7 @@ fn a_semaphore_gives_no_more_than_it_has() {
             How::Try => shared.try_acquire_many(n),
             How::Limited => shared.acquire_many_timeout(n, HOUR),
             How::Cancelled => time::timeout(HOUR, || shared.acquire_many(n)).ok(),
-            How::Revoked => until_revoked(HOUR, || shared.acquire_many(n)),
+            How::UnderToken => unreachable!("`run` takes it apart"),
         };
         run(program, Permits { free: 3, all: 3, in_order: true }, take, drop);
         assert_eq!(semaphore.available_permits(), 3);
@@ -285,6 +302,70 @@ fn a_notification_goes_to_one_who_takes_it() {
             }
             waits.join().unwrap();
         });
+    });
+}
+
+/// As many items as there are consumers, some of whom are cancelled or run out of time. Each of the others gets one, or
+/// waits for ever, which is a deadlock; and what nobody took is there.
+#[test]
+fn whoever_leaves_takes_no_notification_along() {
+    let consumers = vec(prop_oneof![2 => Just(None), 3 => (how(), 0..3_u32).prop_map(Some)], 1..6);
+    simulate(60, (consumers, 0..3_u32, any::<bool>()), |(consumers, late, to_all)| {
+        let (items, more) = (Mutex::new(0), Condvar::new());
+        let limited = |deadline: Instant| {
+            let mut items = items.lock();
+            if more.wait_while_until(&mut items, |items| *items == 0, deadline).timed_out() {
+                return false;
+            }
+            *items -= 1;
+            true
+        };
+        let unlimited = || {
+            let mut items = items.lock();
+            more.wait_while(&mut items, |items| *items == 0);
+            *items -= 1;
+            true
+        };
+        let taken = scope(|s| {
+            let tasks: Vec<_> = consumers
+                .iter()
+                .map(|consumer| {
+                    let Some((how, after)) = *consumer else { return s.spawn(unlimited) };
+                    let after = HOUR / 2 * after;
+                    match how {
+                        How::Try => {
+                            let task = s.spawn(unlimited);
+                            task.cancel();
+                            task
+                        }
+                        How::Limited => s.spawn(move || limited(time::now() + after)),
+                        How::Cancelled => s.spawn(move || time::timeout(after, unlimited).is_ok()),
+                        How::UnderToken => s.spawn(move || {
+                            let token = Token::new();
+                            let canceller = token.clone();
+                            drop(throng::spawn(move || {
+                                task::sleep(after);
+                                canceller.cancel();
+                            }));
+                            token.run(unlimited).is_ok()
+                        }),
+                    }
+                })
+                .collect();
+            task::sleep(HOUR / 2 * *late);
+            for _ in consumers {
+                *items.lock() += 1;
+                if *to_all {
+                    more.notify_all();
+                } else {
+                    more.notify_one();
+                }
+            }
+            tasks.into_iter().map(|task| task.join().unwrap_or(false)).collect::<Vec<_>>()
+        });
+        let took = taken.iter().filter(|&&took| took).count();
+        assert_eq!(took + items.into_inner(), consumers.len());
+        assert!(consumers.iter().zip(taken).all(|(consumer, took)| took || consumer.is_some()));
     });
 }
 

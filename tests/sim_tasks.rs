@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 use throng::cancel::{Cancelled, Token, shield};
-use throng::chan::{after, bounded, tick, unbounded};
+use throng::chan::{Select, after, at, bounded, tick, unbounded};
 use throng::sim::Check;
 use throng::sync::Mutex;
 use throng::task::{self, sleep, yield_now};
@@ -124,6 +124,121 @@ fn a_token_cancels_what_is_below_it_and_nothing_else() {
     });
 }
 
+/// Scopes around one another, each with a token: one that is cancelled at some minute, or has a deadline, or is a child of the
+/// one around it; or a mere time limit. What comes first ends the wait inside; the outermost of those that are over by then
+/// gets the blame; and whoever is not in the way of it goes on.
+#[derive(Clone, Copy, Debug)]
+enum Around {
+    CancelledAt(u64),
+    Deadline(u64),
+    ChildWithDeadline(u64),
+    Limit(u64),
+}
+
+#[test]
+fn what_comes_first_ends_the_wait() {
+    fn inside(around: &[Around], token: &Token, then: u64) -> Option<usize> {
+        let Some((&first, rest)) = around.split_first() else {
+            sleep(minutes(then));
+            return None;
+        };
+        let outcome = match first {
+            Around::CancelledAt(at) => {
+                let token = Token::new();
+                let canceller = token.clone();
+                spawn(move || {
+                    sleep(minutes(at));
+                    canceller.cancel();
+                });
+                token.run(|| inside(rest, &token, then)).ok()
+            }
+            Around::Deadline(at) => {
+                let token = Token::with_timeout(minutes(at));
+                token.run(|| inside(rest, &token, then)).ok()
+            }
+            Around::ChildWithDeadline(at) => {
+                let token = token.child_with_timeout(minutes(at));
+                token.run(|| inside(rest, &token, then)).ok()
+            }
+            Around::Limit(at) => time::timeout(minutes(at), || inside(rest, token, then)).ok(),
+        };
+        match outcome {
+            Some(inner) => inner.map(|at| at + 1),
+            None => Some(0),
+        }
+    }
+    let around = prop_oneof![
+        (1..8_u64).prop_map(Around::CancelledAt),
+        (1..8_u64).prop_map(Around::Deadline),
+        (1..8_u64).prop_map(Around::ChildWithDeadline),
+        (1..8_u64).prop_map(Around::Limit),
+    ];
+    simulate(80, (vec(around, 0..5), 1..8_u64), |(around, then)| {
+        let start = time::now();
+        let outcome = inside(around, &Token::new(), *then);
+        let at = |around: &Around| match *around {
+            Around::CancelledAt(at) | Around::Deadline(at) | Around::ChildWithDeadline(at) | Around::Limit(at) => at,
+        };
+        let first = around.iter().map(at).chain([*then]).min().unwrap();
+        assert_eq!(time::now() - start, minutes(first));
+        assert_eq!(outcome.map_or(*then, |index| at(&around[index])), first);
+    });
+}
+
+/// Alarms and ticks against messages and one another: a select takes each when it is due, and none twice.
+#[test]
+fn alarms_go_off_among_messages() {
+    simulate(60, (vec(1..9_u64, 0..4), vec(1..9_u64, 0..4), 1..4_u64), |(alarms, sends, period)| {
+        let (start, (s, r)) = (time::now(), bounded(0));
+        for &at in sends {
+            let s = s.clone();
+            // Whoever sends waits until it is received.
+            spawn(move || {
+                sleep(minutes(at));
+                s.send(at).unwrap();
+            });
+        }
+        drop(s);
+        let alarms: Vec<_> = alarms.iter().map(|&n| (n, at(start + minutes(n)))).collect();
+        let ticks = tick(minutes(*period));
+        let mut select = Select::new();
+        let messages = select.recv(&r);
+        let ticking = select.recv(&ticks);
+        let indices: Vec<usize> = alarms.iter().map(|(_, alarm)| select.recv(alarm)).collect();
+        let (mut came, mut ticked, mut rang, mut is_open) = (Vec::new(), 0, vec![false; alarms.len()], true);
+        while is_open || rang.contains(&false) {
+            let chosen = select.select();
+            let now = (time::now() - start).as_secs() / 60;
+            match chosen.index() {
+                index if index == messages => match chosen.recv(&r) {
+                    Ok(sent) => {
+                        assert_eq!(sent, now);
+                        came.push(sent);
+                    }
+                    Err(_) => {
+                        is_open = false;
+                        select.remove(messages);
+                    }
+                },
+                index if index == ticking => {
+                    ticked += 1;
+                    assert_eq!(chosen.recv(&ticks).unwrap(), start + minutes(ticked * period));
+                    assert_eq!(now, ticked * period);
+                }
+                index => {
+                    let which = indices.iter().position(|&one| one == index).unwrap();
+                    assert!(!std::mem::replace(&mut rang[which], true));
+                    let (due, alarm) = &alarms[which];
+                    assert_eq!((chosen.recv(alarm).unwrap(), now), (start + minutes(*due), *due));
+                }
+            }
+        }
+        let mut sends = sends.clone();
+        sends.sort_unstable();
+        assert_eq!(came, sends);
+    });
+}
+
 #[derive(Clone, Debug)]
 enum Child {
     Returns,
@@ -209,6 +324,28 @@ fn a_cancelled_task_loses_nothing_but_itself() {
         // What it had received it has kept, one after the other.
         assert!([0, 1, 3, 6].contains(&*kept.lock()));
         assert_eq!(*kept.lock(), received.load(Relaxed));
+    });
+}
+
+/// A park that is cancelled leaves the token to the next one; one that is not has taken it.
+#[test]
+fn a_cancelled_park_takes_no_token_along() {
+    Check::new().seeds(1500).check(|| {
+        let limit = Token::new();
+        let canceller = limit.clone();
+        let parks = spawn(move || {
+            if limit.run(task::park).is_err() {
+                task::park();
+            }
+            let start = time::now();
+            task::park_timeout(minutes(1));
+            time::now() - start
+        });
+        let parked = parks.task();
+        let unparks = spawn(move || parked.unpark());
+        canceller.cancel();
+        assert_eq!(parks.join().unwrap(), minutes(1));
+        unparks.join().unwrap();
     });
 }
 

@@ -4,15 +4,16 @@ mod common;
 #[path = "common/crew.rs"]
 mod crew;
 
-use common::{elapsed_at_least, message, runtime, stress, until, with_workers};
+use common::{elapsed_at_least, everywhere, in_tasks, message, stress, until};
 use crew::every_crew;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use throng::cancel::Cancelled;
 use throng::sync::{Barrier, WaitGroup};
 use throng::task;
+use throng::time::now;
 
 #[test]
 fn a_barrier_opens_for_all_and_closes_again() {
@@ -46,32 +47,30 @@ fn a_barrier_for_one_is_open() {
 
 #[test]
 fn a_cancelled_one_has_not_come() {
-    with_workers(|runtime, random| {
-        runtime.run(move || {
-            for _ in 0..stress(100) {
-                let (barrier, passed) = (Arc::new(Barrier::new(4)), Arc::new(AtomicUsize::new(0)));
-                let spawn = || {
-                    let (barrier, passed) = (Arc::clone(&barrier), Arc::clone(&passed));
-                    throng::spawn(move || {
-                        barrier.wait();
-                        passed.fetch_add(1, SeqCst);
-                    })
-                };
-                // The barrier can't open yet, so whoever is cancelled is so for good.
-                let mut tasks = Vec::from([(); 3].map(|()| spawn()));
-                for _ in 0..random.below(5) {
-                    task::yield_now();
-                }
-                let victim = tasks.swap_remove(random.below(3) as usize);
-                victim.cancel();
-                assert!(victim.join().unwrap_err().is::<Cancelled>());
-                tasks.push(spawn());
-                assert_eq!(passed.load(SeqCst), 0);
-                barrier.wait();
-                tasks.into_iter().for_each(|task| task.join().expect("it opened"));
-                assert_eq!(passed.load(SeqCst), 3);
+    in_tasks(|random| {
+        for _ in 0..stress(100) {
+            let (barrier, passed) = (Arc::new(Barrier::new(4)), Arc::new(AtomicUsize::new(0)));
+            let spawn = || {
+                let (barrier, passed) = (Arc::clone(&barrier), Arc::clone(&passed));
+                throng::spawn(move || {
+                    barrier.wait();
+                    passed.fetch_add(1, SeqCst);
+                })
+            };
+            // The barrier can't open yet, so whoever is cancelled is so for good.
+            let mut tasks = Vec::from([(); 3].map(|()| spawn()));
+            for _ in 0..random.below(5) {
+                task::yield_now();
             }
-        });
+            let victim = tasks.swap_remove(random.below(3) as usize);
+            victim.cancel();
+            assert!(victim.join().unwrap_err().is::<Cancelled>());
+            tasks.push(spawn());
+            assert_eq!(passed.load(SeqCst), 0);
+            barrier.wait();
+            tasks.into_iter().for_each(|task| task.join().expect("it opened"));
+            assert_eq!(passed.load(SeqCst), 3);
+        }
     });
 }
 
@@ -176,18 +175,18 @@ fn a_limited_wait_says_whether_all_were_done() {
                 2 if group.wait_done_timeout(limit) => assert_eq!(done.load(SeqCst), 2),
                 3 => {
                     let handle = by_handle.lock().unwrap().pop().expect("one waits");
-                    let handle = handle.wait_deadline(Instant::now() + limit);
+                    let handle = handle.wait_deadline(now() + limit);
                     assert!(handle.is_err(), "`group` is a handle");
                 }
                 _ => {}
             });
-            assert!(group.wait_done_deadline(Instant::now()), "no time is needed for what is done");
+            assert!(group.wait_done_deadline(now()), "no time is needed for what is done");
             assert!(group.wait_timeout(Duration::ZERO).is_ok());
         }
     });
     let group = WaitGroup::new();
     group.add(1);
-    let start = Instant::now();
+    let start = now();
     assert!(!group.wait_done_timeout(Duration::from_millis(5)));
     let group = group.wait_timeout(Duration::from_millis(5)).expect_err("a member is missing");
     elapsed_at_least(start, Duration::from_millis(10));
@@ -239,7 +238,7 @@ fn more_done_than_added_is_a_panic() {
 
 #[test]
 fn a_cancelled_member_is_done_and_a_cancelled_waiter_gone() {
-    runtime(2).run(|| {
+    everywhere(|| {
         let group = WaitGroup::new();
         let begun = Arc::new(AtomicBool::new(false));
         let (member, waiter) = (group.clone(), group.clone());

@@ -4,7 +4,7 @@ mod common;
 #[path = "common/crew.rs"]
 mod crew;
 
-use common::{Dropped, message, runtime, stress, until, with_workers};
+use common::{Dropped, everywhere, in_tasks, message, stress, until};
 use crew::every_crew;
 use std::future::{Future, pending, poll_fn, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -99,7 +99,7 @@ fn woken_while_it_is_polled() {
 
 #[test]
 fn polled_only_when_woken() {
-    runtime(2).run(|| {
+    everywhere(|| {
         let (flag, polls) = (Flag::default(), Arc::new(AtomicUsize::new(0)));
         let task = throng::spawn({
             let (mut flag, polls) = (flag.clone(), Arc::clone(&polls));
@@ -165,33 +165,31 @@ fn a_panic_comes_out() {
 
 #[test]
 fn a_cancelled_task_drops_its_future() {
-    with_workers(|runtime, _| {
-        runtime.run(|| {
-            let drops = Arc::new(AtomicUsize::new(0));
-            let flag = Flag::default();
-            let task = throng::spawn({
-                let (value, flag) = (Dropped(Arc::clone(&drops)), flag.clone());
-                move || {
-                    block_on(async move {
-                        let _value = value;
-                        flag.await;
-                        pending::<()>().await;
-                    })
-                }
-            });
-            until(|| flag.is_awaited());
-            task.cancel();
-            assert!(task.join().unwrap_err().is::<Cancelled>());
-            assert_eq!(drops.load(SeqCst), 1);
-            flag.set();
+    in_tasks(|_| {
+        let drops = Arc::new(AtomicUsize::new(0));
+        let flag = Flag::default();
+        let task = throng::spawn({
+            let (value, flag) = (Dropped(Arc::clone(&drops)), flag.clone());
+            move || {
+                block_on(async move {
+                    let _value = value;
+                    flag.await;
+                    pending::<()>().await;
+                })
+            }
         });
+        until(|| flag.is_awaited());
+        task.cancel();
+        assert!(task.join().unwrap_err().is::<Cancelled>());
+        assert_eq!(drops.load(SeqCst), 1);
+        flag.set();
     });
 }
 
 #[test]
 fn it_joins_tasks() {
-    with_workers(|runtime, _| {
-        let tasks: Vec<_> = (0..stress(50)).map(|i| runtime.spawn(move || i)).collect();
+    in_tasks(|_| {
+        let tasks: Vec<_> = (0..stress(50)).map(|i| throng::spawn(move || i)).collect();
         let sum = block_on(async {
             let mut sum = 0;
             for task in tasks {
@@ -202,7 +200,7 @@ fn it_joins_tasks() {
         assert_eq!(sum, (0..stress(50)).sum());
         // A task that waits for a task that waits for a future.
         let flag = Flag::default();
-        let waits = runtime.spawn({
+        let waits = throng::spawn({
             let flag = flag.clone();
             move || {
                 let inner = throng::spawn(move || block_on(flag));

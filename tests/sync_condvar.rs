@@ -4,16 +4,17 @@ mod common;
 #[path = "common/crew.rs"]
 mod crew;
 
-use common::{Random, elapsed_at_least, runtime, stress, until, with_workers};
+use common::{Random, elapsed_at_least, everywhere, in_tasks, stress, until};
 use crew::every_crew;
 use std::collections::VecDeque;
 use std::mem::size_of;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use throng::cancel::Cancelled;
 use throng::sync::{Condvar, Mutex};
 use throng::task;
+use throng::time::now;
 
 #[test]
 fn nobody_there_to_notify() {
@@ -115,7 +116,7 @@ fn one_is_notified_at_a_time_the_oldest_first() {
 fn a_wait_has_a_deadline() {
     let (mutex, changed) = (Mutex::new(3), Condvar::new());
     let mut guard = mutex.lock();
-    let start = Instant::now();
+    let start = now();
     assert!(changed.wait_for(&mut guard, Duration::from_millis(5)).timed_out());
     elapsed_at_least(start, Duration::from_millis(5));
     assert!(mutex.is_locked());
@@ -168,69 +169,65 @@ fn a_cancelled_waiter_holds_the_mutex_while_it_unwinds() {
             assert!(self.0.is_locked());
         }
     }
-    with_workers(|runtime, _| {
-        runtime.run(|| {
-            for held in [false, true] {
-                let (shared, changed) = (Arc::new(Mutex::new(false)), Arc::new(Condvar::new()));
-                let waiter = {
-                    let (shared, changed) = (Arc::clone(&shared), Arc::clone(&changed));
-                    throng::spawn(move || {
-                        let mut guard = shared.lock();
-                        let _sees = Sees(Arc::clone(&shared));
-                        *guard = true;
-                        changed.wait(&mut guard);
-                    })
-                };
-                until(|| *shared.lock());
-                let guard = held.then(|| shared.lock());
-                waiter.cancel();
-                for _ in 0..20 {
-                    task::yield_now();
-                }
-                assert!(!(waiter.is_finished() && held), "it has to lock first");
-                drop(guard);
-                assert!(waiter.join().unwrap_err().is::<Cancelled>());
-                assert!(!shared.is_locked());
-                assert!(!changed.notify_one(), "it is gone from the queue");
+    in_tasks(|_| {
+        for held in [false, true] {
+            let (shared, changed) = (Arc::new(Mutex::new(false)), Arc::new(Condvar::new()));
+            let waiter = {
+                let (shared, changed) = (Arc::clone(&shared), Arc::clone(&changed));
+                throng::spawn(move || {
+                    let mut guard = shared.lock();
+                    let _sees = Sees(Arc::clone(&shared));
+                    *guard = true;
+                    changed.wait(&mut guard);
+                })
+            };
+            until(|| *shared.lock());
+            let guard = held.then(|| shared.lock());
+            waiter.cancel();
+            for _ in 0..20 {
+                task::yield_now();
             }
-        });
+            assert!(!(waiter.is_finished() && held), "it has to lock first");
+            drop(guard);
+            assert!(waiter.join().unwrap_err().is::<Cancelled>());
+            assert!(!shared.is_locked());
+            assert!(!changed.notify_one(), "it is gone from the queue");
+        }
     });
 }
 
 #[test]
 fn cancellations_and_notifications_race_but_none_is_lost() {
-    with_workers(|runtime, random| {
-        runtime.run(move || {
-            for _ in 0..stress(100) {
-                let shared = Arc::new((Mutex::new(0), Condvar::new()));
-                let waiters: [_; 5] = std::array::from_fn(|_| {
-                    let shared = Arc::clone(&shared);
-                    throng::spawn(move || {
-                        let mut guard = shared.0.lock();
-                        *guard += 1;
-                        shared.1.wait(&mut guard);
-                    })
-                });
-                until(|| *shared.0.lock() == 5);
-                let victim = random.below(5) as usize;
-                let mut notified = 0;
-                if random.below(2) == 0 {
-                    notified += usize::from(shared.1.notify_one());
-                }
-                waiters[victim].cancel();
+    in_tasks(|random| {
+        for _ in 0..stress(100) {
+            let shared = Arc::new((Mutex::new(0), Condvar::new()));
+            let waiters: [_; 5] = std::array::from_fn(|_| {
+                let shared = Arc::clone(&shared);
+                throng::spawn(move || {
+                    let mut guard = shared.0.lock();
+                    *guard += 1;
+                    shared.1.wait(&mut guard);
+                })
+            });
+            until(|| *shared.0.lock() == 5);
+            let victim = random.below(5) as usize;
+            let mut notified = 0;
+            if random.below(2) == 0 {
                 notified += usize::from(shared.1.notify_one());
-                notified += shared.1.notify_all();
-                let woken = waiters.into_iter().filter_map(|waiter| waiter.join().ok()).count();
-                assert_eq!(woken, notified);
-                assert!(woken >= 4);
             }
-        });
+            waiters[victim].cancel();
+            notified += usize::from(shared.1.notify_one());
+            notified += shared.1.notify_all();
+            let woken = waiters.into_iter().filter_map(|waiter| waiter.join().ok()).count();
+            assert_eq!(woken, notified);
+            assert!(woken >= 4);
+        }
     });
 }
 
 #[test]
 fn several_mutexes_at_a_time() {
-    runtime(2).run(|| {
+    everywhere(|| {
         let (one, other, changed) = (Mutex::new(false), Mutex::new(false), Condvar::new());
         throng::scope(|s| {
             for mutex in [&one, &other] {

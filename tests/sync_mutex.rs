@@ -4,18 +4,19 @@ mod common;
 #[path = "common/crew.rs"]
 mod crew;
 
-use common::{Random, message, runtime, stress, until, with_workers};
+use common::{Random, in_tasks, message, runtime, stress, until, with_workers};
 use crew::every_crew;
 use std::cell::{Cell, RefCell};
 use std::mem::size_of;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use throng::cancel::Cancelled;
 use throng::sync::{
     ArcMutexGuard, MappedMutexGuard, Mutex, MutexGuard, RawMutex, ReentrantMutex, ReentrantMutexGuard, lock_api,
 };
+use throng::time::now;
 use throng::{JoinHandle, task};
 
 #[test]
@@ -54,7 +55,7 @@ fn waits_with_deadlines_lose_nothing() {
             for _ in 0..rounds {
                 let guard = match random.below(3) {
                     0 => mutex.try_lock_for(Duration::from_micros(random.below(60))),
-                    1 => mutex.try_lock_until(Instant::now() + Duration::from_micros(random.below(60))),
+                    1 => mutex.try_lock_until(now() + Duration::from_micros(random.below(60))),
                     _ => Some(mutex.lock()),
                 };
                 if let Some(mut count) = guard {
@@ -115,7 +116,7 @@ fn try_lock_and_deadlines_see_that_it_is_held() {
     assert!(mutex.is_locked());
     assert!(mutex.try_lock().is_none());
     assert!(mutex.try_lock_for(Duration::ZERO).is_none());
-    let start = Instant::now();
+    let start = now();
     assert!(mutex.try_lock_for(Duration::from_millis(5)).is_none());
     common::elapsed_at_least(start, Duration::from_millis(5));
     assert!(mutex.try_lock_until(start).is_none(), "a deadline in the past");
@@ -187,48 +188,44 @@ fn four_that_count(mutex: &Arc<Mutex<usize>>, random: &Random) -> [JoinHandle<()
 
 #[test]
 fn a_cancelled_waiter_leaves_the_queue_whole() {
-    with_workers(|runtime, random| {
-        runtime.run(move || {
-            for _ in 0..stress(100) {
-                let mutex = Arc::new(Mutex::new(0));
-                let guard = mutex.lock();
-                let waiters = four_that_count(&mutex, random);
-                let victim = random.below(4) as usize;
-                waiters[victim].cancel();
-                drop(guard);
-                let mut done = 0;
-                for (i, waiter) in waiters.into_iter().enumerate() {
-                    match waiter.join() {
-                        // The victim too, if it only came when the mutex was free and did not wait.
-                        Ok(()) => done += 1,
-                        Err(payload) => assert!(i == victim && payload.is::<Cancelled>()),
-                    }
+    in_tasks(|random| {
+        for _ in 0..stress(100) {
+            let mutex = Arc::new(Mutex::new(0));
+            let guard = mutex.lock();
+            let waiters = four_that_count(&mutex, random);
+            let victim = random.below(4) as usize;
+            waiters[victim].cancel();
+            drop(guard);
+            let mut done = 0;
+            for (i, waiter) in waiters.into_iter().enumerate() {
+                match waiter.join() {
+                    // The victim too, if it only came when the mutex was free and did not wait.
+                    Ok(()) => done += 1,
+                    Err(payload) => assert!(i == victim && payload.is::<Cancelled>()),
                 }
-                assert!(done >= 3);
-                assert_eq!(*mutex.lock(), done);
             }
-        });
+            assert!(done >= 3);
+            assert_eq!(*mutex.lock(), done);
+        }
     });
 }
 
 #[test]
 fn cancellation_races_with_the_unlock() {
-    with_workers(|runtime, random| {
-        runtime.run(move || {
-            for _ in 0..stress(100) {
-                let mutex = Arc::new(Mutex::new(0));
-                let guard = mutex.lock();
-                let waiters = four_that_count(&mutex, random);
-                match random.below(2) {
-                    0 => drop(guard),
-                    _ => MutexGuard::unlock_fair(guard),
-                }
-                waiters[random.below(4) as usize].cancel();
-                waiters[random.below(4) as usize].cancel();
-                let done = waiters.into_iter().filter_map(|waiter| waiter.join().ok()).count();
-                assert_eq!(*mutex.lock(), done);
+    in_tasks(|random| {
+        for _ in 0..stress(100) {
+            let mutex = Arc::new(Mutex::new(0));
+            let guard = mutex.lock();
+            let waiters = four_that_count(&mutex, random);
+            match random.below(2) {
+                0 => drop(guard),
+                _ => MutexGuard::unlock_fair(guard),
             }
-        });
+            waiters[random.below(4) as usize].cancel();
+            waiters[random.below(4) as usize].cancel();
+            let done = waiters.into_iter().filter_map(|waiter| waiter.join().ok()).count();
+            assert_eq!(*mutex.lock(), done);
+        }
     });
 }
 

@@ -4,7 +4,7 @@ mod common;
 #[path = "common/crew.rs"]
 mod crew;
 
-use common::{Dropped, message, runtime, stress, until, with_workers};
+use common::{Dropped, in_tasks, message, runtime, stress, until};
 use crew::every_crew;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -109,38 +109,36 @@ fn an_initialiser_that_asks_for_itself_is_told() {
 
 #[test]
 fn a_cancelled_initialiser_poisons_and_a_cancelled_waiter_does_not() {
-    with_workers(|runtime, _| {
-        runtime.run(|| {
-            let (once, began) = (Arc::new(Once::new()), Arc::new(AtomicUsize::new(0)));
-            let initialiser = {
+    in_tasks(|_| {
+        let (once, began) = (Arc::new(Once::new()), Arc::new(AtomicUsize::new(0)));
+        let initialiser = {
+            let (once, began) = (Arc::clone(&once), Arc::clone(&began));
+            throng::spawn(move || {
+                once.call_once(|| {
+                    began.fetch_add(1, SeqCst);
+                    task::park();
+                })
+            })
+        };
+        until(|| began.load(SeqCst) == 1);
+        let waiters: Vec<_> = (0..2)
+            .map(|_| {
                 let (once, began) = (Arc::clone(&once), Arc::clone(&began));
                 throng::spawn(move || {
-                    once.call_once(|| {
-                        began.fetch_add(1, SeqCst);
-                        task::park();
-                    })
+                    began.fetch_add(1, SeqCst);
+                    once.call_once_force(|state| assert!(state.is_poisoned()));
                 })
-            };
-            until(|| began.load(SeqCst) == 1);
-            let waiters: Vec<_> = (0..2)
-                .map(|_| {
-                    let (once, began) = (Arc::clone(&once), Arc::clone(&began));
-                    throng::spawn(move || {
-                        began.fetch_add(1, SeqCst);
-                        once.call_once_force(|state| assert!(state.is_poisoned()));
-                    })
-                })
-                .collect();
-            until(|| began.load(SeqCst) == 3);
-            let mut waiters = waiters.into_iter();
-            let first = waiters.next().expect("two");
-            first.cancel();
-            assert!(first.join().unwrap_err().is::<Cancelled>());
-            initialiser.cancel();
-            assert!(initialiser.join().unwrap_err().is::<Cancelled>());
-            waiters.next().expect("two").join().expect("it forces its way");
-            assert!(once.is_completed());
-        });
+            })
+            .collect();
+        until(|| began.load(SeqCst) == 3);
+        let mut waiters = waiters.into_iter();
+        let first = waiters.next().expect("two");
+        first.cancel();
+        assert!(first.join().unwrap_err().is::<Cancelled>());
+        initialiser.cancel();
+        assert!(initialiser.join().unwrap_err().is::<Cancelled>());
+        waiters.next().expect("two").join().expect("it forces its way");
+        assert!(once.is_completed());
     });
 }
 

@@ -4,18 +4,19 @@ mod common;
 #[path = "common/crew.rs"]
 mod crew;
 
-use common::{Random, elapsed_at_least, runtime, stress, with_workers};
+use common::{Random, elapsed_at_least, in_tasks, runtime, stress};
 use crew::every_crew;
 use std::mem::size_of;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use throng::cancel::Cancelled;
 use throng::sync::{
     ArcRwLockReadGuard, ArcRwLockWriteGuard, Barrier, MappedRwLockReadGuard, MappedRwLockWriteGuard, RawRwLock, RwLock,
     RwLockReadGuard, RwLockUpgradableReadGuard, RwLockWriteGuard,
 };
 use throng::task;
+use throng::time::now;
 
 /// Who is inside, as seen by those who are.
 #[derive(Default)]
@@ -135,7 +136,7 @@ fn waits_with_deadlines_lose_nothing() {
                             }
                         }
                     }
-                    3 => drop(lock.try_write_until(Instant::now() + timeout).inspect(|_| inside.write(&random))),
+                    3 => drop(lock.try_write_until(now() + timeout).inspect(|_| inside.write(&random))),
                     _ => {
                         let _guard = lock.read();
                         inside.read(&random);
@@ -218,7 +219,7 @@ fn attempts_see_who_is_in() {
         let reader = lock.read();
         assert!(lock.is_locked() && !lock.is_locked_exclusive());
         assert!(lock.try_read().is_some() && lock.try_upgradable_read().is_some() && lock.try_write().is_none());
-        let start = Instant::now();
+        let start = now();
         assert!(lock.try_write_for(soon).is_none());
         elapsed_at_least(start, soon);
         assert!(lock.try_read().is_some(), "the writer that gave up is forgotten");
@@ -240,7 +241,7 @@ fn attempts_see_who_is_in() {
         let writer = lock.write();
         assert!(lock.is_locked_exclusive());
         assert!(lock.try_read().is_none() && lock.try_write().is_none() && lock.try_upgradable_read().is_none());
-        assert!(lock.try_read_for(soon).is_none() && lock.try_read_until(Instant::now()).is_none());
+        assert!(lock.try_read_for(soon).is_none() && lock.try_read_until(now()).is_none());
         drop(writer);
     }
     assert!(!lock.is_locked());
@@ -250,72 +251,68 @@ fn attempts_see_who_is_in() {
 #[test]
 fn a_writer_that_gives_up_lets_the_readers_in() {
     for way in 0..2 {
-        with_workers(|runtime, random| {
-            runtime.run(move || {
-                for _ in 0..stress(100) {
-                    let lock = Arc::new(RwLock::new(()));
-                    let reader = lock.read();
-                    let writer = throng::spawn({
-                        let lock = Arc::clone(&lock);
-                        move || match way {
-                            0 => drop(lock.write()),
-                            _ => drop(lock.try_write_for(Duration::from_micros(50))),
+        in_tasks(move |random| {
+            for _ in 0..stress(100) {
+                let lock = Arc::new(RwLock::new(()));
+                let reader = lock.read();
+                let writer = throng::spawn({
+                    let lock = Arc::clone(&lock);
+                    move || match way {
+                        0 => drop(lock.write()),
+                        _ => drop(lock.try_write_for(Duration::from_micros(50))),
+                    }
+                });
+                // Before, while and after the writer waits.
+                let readers: Vec<_> = (0..20)
+                    .map(|i| {
+                        if i == random.below(20) {
+                            task::yield_now();
                         }
-                    });
-                    // Before, while and after the writer waits.
-                    let readers: Vec<_> = (0..20)
-                        .map(|i| {
-                            if i == random.below(20) {
-                                task::yield_now();
-                            }
-                            let lock = Arc::clone(&lock);
-                            throng::spawn(move || drop(lock.read()))
-                        })
-                        .collect();
-                    if way == 0 {
-                        writer.cancel();
-                    }
-                    for reader in readers {
-                        reader.join().expect("the readers go in");
-                    }
-                    match writer.join() {
-                        Ok(()) => assert_eq!(way, 1),
-                        Err(payload) => assert!(payload.is::<Cancelled>()),
-                    }
-                    drop(reader);
-                    assert!(lock.try_write().is_some());
+                        let lock = Arc::clone(&lock);
+                        throng::spawn(move || drop(lock.read()))
+                    })
+                    .collect();
+                if way == 0 {
+                    writer.cancel();
                 }
-            });
+                for reader in readers {
+                    reader.join().expect("the readers go in");
+                }
+                match writer.join() {
+                    Ok(()) => assert_eq!(way, 1),
+                    Err(payload) => assert!(payload.is::<Cancelled>()),
+                }
+                drop(reader);
+                assert!(lock.try_write().is_some());
+            }
         });
     }
 }
 
 #[test]
 fn cancellation_races_with_the_unlock() {
-    with_workers(|runtime, random| {
-        runtime.run(move || {
-            for _ in 0..stress(100) {
-                let lock = Arc::new(RwLock::new(0));
-                let guard = lock.write();
-                let waiters: [_; 6] = std::array::from_fn(|i| {
-                    let lock = Arc::clone(&lock);
-                    throng::spawn(move || match i % 3 {
-                        0 => assert!(*lock.read() < 7),
-                        1 => *lock.write() += 1,
-                        _ => *RwLockUpgradableReadGuard::upgrade(lock.upgradable_read()) += 1,
-                    })
-                });
-                for _ in 0..random.below(8) {
-                    task::yield_now();
-                }
-                drop(guard);
-                waiters[random.below(6) as usize].cancel();
-                waiters[random.below(6) as usize].cancel();
-                let ended = waiters.map(|waiter| waiter.join().is_ok());
-                let writes = ended.iter().enumerate().filter(|&(i, ok)| i % 3 != 0 && *ok).count();
-                assert_eq!(*lock.write(), writes);
+    in_tasks(|random| {
+        for _ in 0..stress(100) {
+            let lock = Arc::new(RwLock::new(0));
+            let guard = lock.write();
+            let waiters: [_; 6] = std::array::from_fn(|i| {
+                let lock = Arc::clone(&lock);
+                throng::spawn(move || match i % 3 {
+                    0 => assert!(*lock.read() < 7),
+                    1 => *lock.write() += 1,
+                    _ => *RwLockUpgradableReadGuard::upgrade(lock.upgradable_read()) += 1,
+                })
+            });
+            for _ in 0..random.below(8) {
+                task::yield_now();
             }
-        });
+            drop(guard);
+            waiters[random.below(6) as usize].cancel();
+            waiters[random.below(6) as usize].cancel();
+            let ended = waiters.map(|waiter| waiter.join().is_ok());
+            let writes = ended.iter().enumerate().filter(|&(i, ok)| i % 3 != 0 && *ok).count();
+            assert_eq!(*lock.write(), writes);
+        }
     });
 }
 

@@ -4,15 +4,16 @@ mod common;
 #[path = "common/crew.rs"]
 mod crew;
 
-use common::{Random, elapsed_at_least, message, stress, until, with_workers};
+use common::{Random, elapsed_at_least, in_tasks, message, stress, until};
 use crew::every_crew;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use throng::cancel::Cancelled;
 use throng::sync::Semaphore;
 use throng::task;
+use throng::time::now;
 
 #[test]
 fn no_more_than_there_are_permits() {
@@ -50,7 +51,7 @@ fn permits_come_and_go() {
     assert!(semaphore.try_acquire().is_none() && semaphore.try_acquire_arc().is_none());
     assert_eq!(semaphore.available_permits(), 0, "a failed attempt changes nothing");
     assert!(semaphore.try_acquire_many(0).is_some());
-    let start = Instant::now();
+    let start = now();
     assert!(semaphore.acquire_timeout(Duration::from_millis(5)).is_none());
     assert!(semaphore.acquire_deadline(start + Duration::from_millis(10)).is_none());
     elapsed_at_least(start, Duration::from_millis(10));
@@ -127,60 +128,56 @@ fn one_who_wants_many_is_not_starved() {
 #[test]
 fn one_who_gives_up_makes_way() {
     for way in 0..2 {
-        with_workers(|runtime, random| {
-            runtime.run(move || {
-                for _ in 0..stress(50) {
-                    let semaphore = Arc::new(Semaphore::new(3));
-                    let greedy = throng::spawn({
-                        let semaphore = Arc::clone(&semaphore);
-                        move || match way {
-                            0 => semaphore.acquire_many(9).forget(),
-                            _ => assert!(semaphore.acquire_many_timeout(9, Duration::from_micros(50)).is_none()),
-                        }
-                    });
-                    for _ in 0..random.below(3) {
-                        task::yield_now();
+        in_tasks(move |random| {
+            for _ in 0..stress(50) {
+                let semaphore = Arc::new(Semaphore::new(3));
+                let greedy = throng::spawn({
+                    let semaphore = Arc::clone(&semaphore);
+                    move || match way {
+                        0 => semaphore.acquire_many(9).forget(),
+                        _ => assert!(semaphore.acquire_many_timeout(9, Duration::from_micros(50)).is_none()),
                     }
-                    let modest: Vec<_> = (0..20)
-                        .map(|_| {
-                            let semaphore = Arc::clone(&semaphore);
-                            throng::spawn(move || drop(semaphore.acquire_many(2)))
-                        })
-                        .collect();
-                    if way == 0 {
-                        greedy.cancel();
-                    }
-                    modest.into_iter().for_each(|task| task.join().unwrap());
-                    match greedy.join() {
-                        Ok(()) => assert_eq!(way, 1),
-                        Err(payload) => assert!(way == 0 && payload.is::<Cancelled>()),
-                    }
-                    assert_eq!(semaphore.available_permits(), 3);
+                });
+                for _ in 0..random.below(3) {
+                    task::yield_now();
                 }
-            });
+                let modest: Vec<_> = (0..20)
+                    .map(|_| {
+                        let semaphore = Arc::clone(&semaphore);
+                        throng::spawn(move || drop(semaphore.acquire_many(2)))
+                    })
+                    .collect();
+                if way == 0 {
+                    greedy.cancel();
+                }
+                modest.into_iter().for_each(|task| task.join().unwrap());
+                match greedy.join() {
+                    Ok(()) => assert_eq!(way, 1),
+                    Err(payload) => assert!(way == 0 && payload.is::<Cancelled>()),
+                }
+                assert_eq!(semaphore.available_permits(), 3);
+            }
         });
     }
 }
 
 #[test]
 fn cancellation_races_with_the_release() {
-    with_workers(|runtime, random| {
-        runtime.run(move || {
-            for _ in 0..stress(100) {
-                let semaphore = Arc::new(Semaphore::new(0));
-                let waiters = [(); 6].map(|()| {
-                    let semaphore = Arc::clone(&semaphore);
-                    throng::spawn(move || semaphore.acquire().forget())
-                });
-                for _ in 0..random.below(8) {
-                    task::yield_now();
-                }
-                waiters[random.below(6) as usize].cancel();
-                semaphore.add_permits(6);
-                waiters[random.below(6) as usize].cancel();
-                let served = waiters.into_iter().filter_map(|waiter| waiter.join().ok()).count();
-                assert_eq!(semaphore.available_permits(), 6 - served);
+    in_tasks(|random| {
+        for _ in 0..stress(100) {
+            let semaphore = Arc::new(Semaphore::new(0));
+            let waiters = [(); 6].map(|()| {
+                let semaphore = Arc::clone(&semaphore);
+                throng::spawn(move || semaphore.acquire().forget())
+            });
+            for _ in 0..random.below(8) {
+                task::yield_now();
             }
-        });
+            waiters[random.below(6) as usize].cancel();
+            semaphore.add_permits(6);
+            waiters[random.below(6) as usize].cancel();
+            let served = waiters.into_iter().filter_map(|waiter| waiter.join().ok()).count();
+            assert_eq!(semaphore.available_permits(), 6 - served);
+        }
     });
 }

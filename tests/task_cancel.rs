@@ -4,7 +4,7 @@ mod common;
 #[path = "common/stuck.rs"]
 mod stuck;
 
-use common::{Dropped, leaves_the_hook_alone, runtime, until};
+use common::{Dropped, everywhere, in_tasks, is_simulated, leaves_the_hook_alone, runtime, simulated, until};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -12,6 +12,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 use stuck::{Gate, Stuck, Way};
 use throng::cancel::Cancelled;
+use throng::chan::unbounded;
 use throng::runtime::Runtime;
 use throng::{JoinHandle, task};
 
@@ -20,25 +21,30 @@ fn is_cancelled<T: std::fmt::Debug>(handle: JoinHandle<T>) {
     assert!(handle.join().expect_err("cancelled").is::<Cancelled>());
 }
 
-/// Cancels a task once it is in `wait`; its destructors must have run.
-fn cancelled_in(wait: impl FnOnce() + Send + 'static) {
-    let own = runtime(2);
-    let dropped = Arc::new(AtomicUsize::new(0));
-    let begun = Arc::new(AtomicBool::new(false));
-    let handle = own.spawn({
-        let (guard, begun) = (Dropped(Arc::clone(&dropped)), Arc::clone(&begun));
-        move || {
-            let _guard = guard;
-            begun.store(true, SeqCst);
-            wait();
-            unreachable!("the wait doesn't end by itself");
+/// Cancels a task once it is in `wait`, or about to; its destructors must have run.
+fn cancelled_in(wait: impl Fn() + Copy + Send + Sync + 'static) {
+    in_tasks(move |random| {
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let (begun, has_begun) = unbounded();
+        let handle = throng::spawn({
+            let guard = Dropped(Arc::clone(&dropped));
+            move || {
+                let _guard = guard;
+                begun.send(()).expect("a receiver");
+                wait();
+                unreachable!("the wait doesn't end by itself");
+            }
+        });
+        has_begun.recv().expect("a sender");
+        if is_simulated() {
+            (0..random.below(4)).for_each(|_| task::yield_now());
+        } else {
+            task::sleep(Duration::from_millis(2));
         }
+        handle.cancel();
+        is_cancelled(handle);
+        assert_eq!(dropped.load(SeqCst), 1);
     });
-    until(|| begun.load(SeqCst));
-    std::thread::sleep(Duration::from_millis(2));
-    handle.cancel();
-    is_cancelled(handle);
-    assert_eq!(dropped.load(SeqCst), 1);
 }
 
 #[test]
@@ -64,14 +70,8 @@ fn yielding() {
 
 #[test]
 fn joining() {
-    let (send, receive) = mpsc::channel();
-    cancelled_in(move || {
-        let child = throng::spawn(task::park);
-        send.send(child.task()).expect("a receiver");
-        let _ = child.join();
-    });
     // The child is detached then, and lives on until its runtime is dropped.
-    receive.recv().expect("a sender").unpark();
+    cancelled_in(|| drop(throng::spawn(task::park).join()));
 }
 
 #[test]
@@ -132,21 +132,23 @@ fn after_its_end_it_does_nothing() {
 
 #[test]
 fn one_that_catches_it_is_unwound_again() {
-    let caught = Arc::new(AtomicUsize::new(0));
-    let handle = throng::spawn({
-        let caught = Arc::clone(&caught);
-        move || {
-            for _ in 0..3 {
-                let payload = catch_unwind(task::park).expect_err("cancelled");
-                assert!(payload.is::<Cancelled>());
-                caught.fetch_add(1, SeqCst);
+    everywhere(|| {
+        let caught = Arc::new(AtomicUsize::new(0));
+        let handle = throng::spawn({
+            let caught = Arc::clone(&caught);
+            move || {
+                for _ in 0..3 {
+                    let payload = catch_unwind(task::park).expect_err("cancelled");
+                    assert!(payload.is::<Cancelled>());
+                    caught.fetch_add(1, SeqCst);
+                }
+                7
             }
-            7
-        }
+        });
+        handle.cancel();
+        assert_eq!(handle.join().expect("it may go on without waiting"), 7);
+        assert_eq!(caught.load(SeqCst), 3);
     });
-    handle.cancel();
-    assert_eq!(handle.join().expect("it may go on without waiting"), 7);
-    assert_eq!(caught.load(SeqCst), 3);
 }
 
 #[test]
@@ -186,37 +188,37 @@ fn destructors_may_wait_while_it_unwinds() {
 
 #[test]
 fn a_scope_waits_for_its_children_all_the_same() {
-    let own = runtime(2);
-    let ended = Arc::new(AtomicUsize::new(0));
-    let (begun, has_begun) = mpsc::channel();
-    let handle = own.spawn({
-        let ended = Arc::clone(&ended);
-        move || {
-            let frame = [1, 2, 3];
-            throng::scope(|s| {
-                for _ in 0..3 {
-                    s.spawn(|| {
-                        task::sleep(Duration::from_millis(20));
-                        assert_eq!(frame, [1, 2, 3]);
-                        ended.fetch_add(1, SeqCst);
-                    });
-                }
-                begun.send(()).expect("a receiver");
-                // Cancelled in the body: it unwinds, and `scope` still waits.
-                task::park();
-            });
-        }
+    in_tasks(|_| {
+        let ended = Arc::new(AtomicUsize::new(0));
+        let (begun, has_begun) = unbounded();
+        let handle = throng::spawn({
+            let ended = Arc::clone(&ended);
+            move || {
+                let frame = [1, 2, 3];
+                throng::scope(|s| {
+                    for _ in 0..3 {
+                        s.spawn(|| {
+                            task::sleep(Duration::from_millis(20));
+                            assert_eq!(frame, [1, 2, 3]);
+                            ended.fetch_add(1, SeqCst);
+                        });
+                    }
+                    begun.send(()).expect("a receiver");
+                    // Cancelled in the body: it unwinds, and `scope` still waits.
+                    task::park();
+                });
+            }
+        });
+        has_begun.recv().expect("a sender");
+        handle.cancel();
+        is_cancelled(handle);
+        assert_eq!(ended.load(SeqCst), 3);
     });
-    has_begun.recv().expect("a sender");
-    handle.cancel();
-    is_cancelled(handle);
-    assert_eq!(ended.load(SeqCst), 3);
 }
 
 #[test]
 fn a_scoped_child_that_is_cancelled_is_no_panic() {
-    let own = runtime(2);
-    own.run(|| {
+    in_tasks(|_| {
         throng::scope(|s| {
             let joined = s.spawn(task::park);
             let unjoined = s.spawn(task::park);
@@ -240,6 +242,14 @@ fn the_wake_of_a_cancelled_one_is_not_lost() {
         });
         let _ = handle.join().expect("it was caught");
     }
+    simulated(|| {
+        let handle = throng::spawn(|| catch_unwind(AssertUnwindSafe(task::park)).is_ok());
+        let task = handle.task();
+        let other = throng::spawn(move || task.unpark());
+        handle.cancel();
+        let _ = handle.join().expect("it was caught");
+        other.join().unwrap();
+    });
 }
 
 #[test]

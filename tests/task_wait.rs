@@ -2,23 +2,23 @@
 
 mod common;
 
-use common::{elapsed_at_least, runtime, until};
+use common::{elapsed_at_least, everywhere, in_tasks, runtime, until};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use throng::task;
+use throng::time::now;
 
 #[test]
 fn one_that_yields_lets_the_others_run() {
-    let own = runtime(1);
-    own.run(|| {
+    in_tasks(|_| {
         let done = Arc::new(AtomicBool::new(false));
         for _ in 0..10 {
             let done = Arc::clone(&done);
             throng::spawn(move || done.store(true, SeqCst));
         }
-        // One worker: nobody else can do it meanwhile.
+        // With one worker, nobody else can do it meanwhile.
         while !done.load(SeqCst) {
             task::yield_now();
         }
@@ -127,7 +127,7 @@ fn yielding_outside_a_task_returns() {
 
 #[test]
 fn an_unpark_before_the_park_is_kept() {
-    throng::run(|| {
+    in_tasks(|_| {
         task::current().unpark();
         task::park();
     });
@@ -135,12 +135,12 @@ fn an_unpark_before_the_park_is_kept() {
 
 #[test]
 fn the_token_is_one() {
-    throng::run(|| {
+    in_tasks(|_| {
         for _ in 0..3 {
             task::current().unpark();
         }
         task::park();
-        let start = Instant::now();
+        let start = now();
         task::park_timeout(Duration::from_millis(10));
         elapsed_at_least(start, Duration::from_millis(10));
     });
@@ -148,21 +148,21 @@ fn the_token_is_one() {
 
 #[test]
 fn a_timed_park_ends_with_the_token_or_in_time() {
-    throng::run(|| {
-        let start = Instant::now();
+    in_tasks(|_| {
+        let start = now();
         task::park_timeout(Duration::from_millis(10));
         elapsed_at_least(start, Duration::from_millis(10));
         let me = task::current();
         throng::spawn(move || me.unpark());
         task::park_timeout(Duration::from_secs(3600));
         // A wait that was ended by time leaves no token and no entry behind.
-        let start = Instant::now();
+        let start = now();
         task::park_timeout(Duration::from_millis(2));
         elapsed_at_least(start, Duration::from_millis(2));
         task::park_timeout(Duration::ZERO);
         task::current().unpark();
         task::park_timeout(Duration::ZERO);
-        let start = Instant::now();
+        let start = now();
         task::park_timeout(Duration::from_millis(2));
         elapsed_at_least(start, Duration::from_millis(2));
     });
@@ -170,19 +170,20 @@ fn a_timed_park_ends_with_the_token_or_in_time() {
 
 #[test]
 fn a_park_without_a_token_waits() {
-    let own = runtime(2);
-    let woken = Arc::new(AtomicBool::new(false));
-    let handle = own.spawn({
-        let woken = Arc::clone(&woken);
-        move || {
-            task::park();
-            assert!(woken.load(SeqCst), "woken for no reason");
-        }
+    everywhere(|| {
+        let woken = Arc::new(AtomicBool::new(false));
+        let handle = throng::spawn({
+            let woken = Arc::clone(&woken);
+            move || {
+                task::park();
+                assert!(woken.load(SeqCst), "woken for no reason");
+            }
+        });
+        task::sleep(Duration::from_millis(10));
+        woken.store(true, SeqCst);
+        handle.task().unpark();
+        handle.join().expect("no panic");
     });
-    std::thread::sleep(Duration::from_millis(10));
-    woken.store(true, SeqCst);
-    handle.task().unpark();
-    handle.join().expect("no panic");
 }
 
 #[test]
@@ -199,7 +200,7 @@ fn parking_outside_a_task_is_stds() {
     let thread = std::thread::current();
     std::thread::spawn(move || thread.unpark());
     task::park();
-    let start = Instant::now();
+    let start = now();
     // `std`'s may return early; in practice it doesn't without a token.
     while start.elapsed() < Duration::from_millis(2) {
         task::park_timeout(Duration::from_millis(2));
@@ -210,18 +211,17 @@ fn parking_outside_a_task_is_stds() {
 fn sleep_lasts_at_least_as_long() {
     let sleeps = || {
         for wait in [0, 1, 1_000, 50_000, 1_000_000, 20_000_000].map(Duration::from_nanos) {
-            let start = Instant::now();
+            let start = now();
             task::sleep(wait);
             elapsed_at_least(start, wait);
-            let until = Instant::now() + wait;
+            let until = now() + wait;
             task::sleep_until(until);
-            assert!(Instant::now() >= until);
+            assert!(now() >= until);
         }
     };
-    throng::run(sleeps);
     // A plain thread sleeps too.
-    sleeps();
-    task::sleep_until(Instant::now() - Duration::from_nanos(1));
+    everywhere(sleeps);
+    task::sleep_until(now() - Duration::from_nanos(1));
 }
 
 /// Deadlines are rounded by a millisecond at most, and these lie four apart. Where the machine has no time for the one
@@ -232,7 +232,7 @@ fn those_that_sleep_wake_in_their_order() {
     let is_in_order = || {
         let order = std::sync::Mutex::new(Vec::new());
         own.run(|| {
-            let start = Instant::now() + Duration::from_millis(5);
+            let start = now() + Duration::from_millis(5);
             throng::scope(|s| {
                 for i in (0..10).rev() {
                     let order = &order;
@@ -335,7 +335,7 @@ fn a_panic_in_flight_follows_its_task() {
 
 #[test]
 fn a_caught_panic_can_be_kept_across_waits() {
-    throng::run(|| {
+    in_tasks(|_| {
         let payload = catch_unwind(|| panic!("kept")).expect_err("a panic");
         for _ in 0..10 {
             task::sleep(Duration::from_micros(50));

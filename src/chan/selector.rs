@@ -53,6 +53,8 @@ pub struct Arm<'a> {
     /// A receive's.
     sign: Option<&'a Sign>,
     side: Side,
+    /// Whether the lock is held for this arm, and not for another one of the same channel.
+    has_lock: bool,
     index: usize,
     /// The handle that the operation must be completed with.
     handle: *const (),
@@ -121,7 +123,7 @@ impl<'a> Arm<'a> {
         handle: *const (),
     ) -> Arm<'a> {
         let node = UnsafeCell::new(MaybeUninit::uninit());
-        Arm { lock, sign, side, index, handle, place: ptr::null_mut(), node }
+        Arm { lock, sign, side, has_lock: false, index, handle, place: ptr::null_mut(), node }
     }
 
     pub(super) fn index(&self) -> usize {
@@ -351,7 +353,7 @@ fn shuffle(arms: &mut [Arm<'_>]) {
     (1..arms.len()).rev().for_each(|last| arms.swap(last, rng.below(last + 1)));
 }
 
-/// The locks of all arms' channels, held, with their guards forgotten. Arms of one channel are neighbours.
+/// The locks of all arms' channels, held, with their guards forgotten.
 struct Held<'a, 'b>(&'b [Arm<'a>]);
 
 impl<'a, 'b> Held<'a, 'b> {
@@ -360,7 +362,10 @@ impl<'a, 'b> Held<'a, 'b> {
     fn lock(arms: &'b mut [Arm<'a>], biased: bool) -> Held<'a, 'b> {
         for at in 0..arms.len() {
             match arms[at].lock.try_lock() {
-                Some(guard) => std::mem::forget(guard),
+                Some(guard) => {
+                    std::mem::forget(guard);
+                    arms[at].has_lock = true;
+                }
                 None => {
                     // By another, or by us, for another arm of the same channel. So far there was only one of each.
                     drop(Held(&arms[..at]));
@@ -371,18 +376,20 @@ impl<'a, 'b> Held<'a, 'b> {
         Held(arms)
     }
 
-    /// Arms of one channel are met in the order in which they are linked, so that is a random one, or the given one.
+    /// The addresses say in which order the locks are taken, and nothing else: the rest is for a seed to decide, not for the
+    /// allocator. Which arm of a channel is met, and which observer is woken first, goes by the order in which they are
+    /// linked; so that is a random one, or the given one.
     #[cold]
     fn lock_in_order(arms: &'b mut [Arm<'a>], biased: bool) -> Held<'a, 'b> {
-        // Drawn before the addresses come in, so that a seed decides, and not the allocator.
-        if biased {
-            arms.sort_unstable_by_key(|arm| arm.index)
-        } else {
-            shuffle(arms)
-        }
-        arms.sort_by_key(Arm::address);
+        arms.sort_unstable_by_key(Arm::address);
         for arms in arms.chunk_by_mut(|a, b| a.address() == b.address()) {
+            arms.iter_mut().for_each(|arm| arm.has_lock = false);
             std::mem::forget(arms[0].lock.lock());
+            arms[0].has_lock = true;
+        }
+        arms.sort_unstable_by_key(|arm| arm.index);
+        if !biased {
+            shuffle(arms);
         }
         Held(arms)
     }
@@ -438,13 +445,9 @@ impl<'a, 'b> Held<'a, 'b> {
 impl Drop for Held<'_, '_> {
     #[inline]
     fn drop(&mut self) {
-        let mut last = ptr::null();
-        for arm in self.0 {
-            if arm.address() != last {
-                last = arm.address();
-                // SAFETY: `self` is the lock held, and its guard was forgotten.
-                drop(unsafe { arm.lock.reclaim() });
-            }
+        for arm in self.0.iter().filter(|arm| arm.has_lock) {
+            // SAFETY: `self` is the lock held, and its guard was forgotten.
+            drop(unsafe { arm.lock.reclaim() });
         }
     }
 }

@@ -26,8 +26,7 @@ pub(super) struct Core {
     pub(super) entries: Vec<Entry>,
     /// How many have not ended.
     pub(super) unfinished: usize,
-    /// The numbers of those that can run, in order: so it doesn't matter who was woken first, which may depend on
-    /// addresses.
+    /// The numbers of those that can run, in order.
     ready: Vec<u32>,
     pub(super) timers: Timers,
     pub(super) plan: Plan,

@@ -70,20 +70,25 @@
 //! * Whoever waits behind the simulator's back waits for ever: for a lock of [`std::sync`] that another task holds, or in a
 //!   loop that only spins. See [`Switches::WhereTasksWait`].
 //! * `std` counts panics by the thread, so a task that unwinds, be it for a panic or a cancellation, can't leave the thread
-//!   to others. If it has to wait in a destructor, the execution fails with [`Cause::Unwinding`].
+//!   to others: these would find themselves panicking, and take a `std` lock's poison or a destructor's other branch for it.
+//!   If it has to wait in a destructor, the execution fails with [`Cause::Unwinding`].
 //!
 //! # Why the same seed gives the same execution
 //! There is one kernel thread, and it switches where the simulator says. Whatever is chosen is drawn from generators that
 //! begin with the seed. Tasks are numbered in the order in which they are spawned, and those that can run are kept in the
-//! order of their numbers, so it makes no difference in which order they were woken, which may come from an address
-//! somewhere. Timers are in the order of their deadlines, then of their arming. The real clock is read once, for the
-//! origin of virtual time, and only differences count.
+//! order of their numbers. Whoever wakes several does so in an order that comes from no address: a wake-up is a step, so it
+//! makes a difference who is first. Timers are in the order of their deadlines, then of their arming. The real clock is
+//! read once, for the origin of virtual time, and only differences count.
 //!
 //! # Tried and rejected
 //! * *Switching at wake-ups and waits alone.* A lock that is free is taken without either, so two tasks never met in a
 //!   critical section, and the lost update above was never found.
 //! * *Timers that go off while tasks can still go on*, as they might on a machine that is busy elsewhere. It finds code that
 //!   counts on being quick, but calls most tests with a time limit wrong.
+//! * *Another kernel thread for the others while one waits as it unwinds*, which is how the real runtime does it. They would
+//!   have to be moved there in the middle of what they do: the root, whose closure need not be `Send`, and whoever
+//!   has come by the address of a thread-local. And `thread_local!`s, which go by the seed as long as there is one thread,
+//!   no longer would. To take `std`'s count back for a while isn't possible: there is no way to lower it but to catch.
 //! * *Borrowing closures.* An execution that fails may leave a task behind that can't be unwound. Nobody resumes it, but a
 //!   thread to which it has lent something goes on; so what it has must not end.
 

@@ -478,7 +478,10 @@ unsafe impl Schedule for Simulator {
         let number = unsafe { me.as_ref() }.place.get();
         let mut core = self.core.borrow_mut();
         let text = format!(
-            "{} has to wait to {} while it unwinds, which takes a kernel thread of its own; don't wait in its destructors",
+            "{} has to wait to {} while it unwinds, and nobody can run meanwhile: `std` counts panics by the kernel thread, \
+             there is one, and whoever ran on it would be taken for unwinding too; let destructors do what needs no wait \
+             (`try_lock`, a channel without a bound, a task of its own), or test this on a runtime, where such a wait blocks \
+             a kernel thread",
             core.entries[number as usize].name,
             Reason::from_byte(reason).map_or("go on", Reason::words),
         );

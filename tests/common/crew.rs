@@ -1,6 +1,6 @@
-//! Jobs that run at the same time: on kernel threads, in tasks, or half of them here and half there.
+//! Jobs that run at the same time: on kernel threads, in tasks, half of them here and half there, or simulated.
 
-use super::common::{WORKERS, runtime};
+use super::common::{WORKERS, runtime, simulated};
 use std::thread;
 use throng::runtime::Runtime;
 
@@ -8,12 +8,16 @@ use throng::runtime::Runtime;
 pub(crate) struct Crew<'a> {
     tasks: Option<&'a Runtime>,
     threads: bool,
+    simulated: bool,
 }
 
 impl Crew<'_> {
     /// Calls `job` with each number below `n`, all at the same time, and waits for all to return.
     pub(crate) fn run(&self, n: usize, job: impl Fn(usize) + Sync) {
         let job = &job;
+        if self.simulated {
+            return throng::scope(|tasks| (0..n).for_each(|i| drop(tasks.spawn(move || job(i)))));
+        }
         let (in_threads, in_tasks): (Vec<usize>, Vec<usize>) =
             (0..n).partition(|i| self.tasks.is_none() || (self.threads && i % 2 == 0));
         thread::scope(|threads| {
@@ -33,14 +37,16 @@ impl Crew<'_> {
     }
 }
 
-/// Calls `test` for threads, and for tasks and mixtures on 1, 2, 4 and 8 workers.
-pub(crate) fn every_crew(test: impl Fn(Crew<'_>)) {
-    test(Crew { tasks: None, threads: true });
+/// Calls `test` for threads, for tasks and mixtures on 1, 2, 4 and 8 workers, and simulated.
+#[track_caller]
+pub(crate) fn every_crew(test: impl Fn(Crew<'_>) + Copy + 'static) {
+    test(Crew { tasks: None, threads: true, simulated: false });
     for workers in WORKERS {
         let runtime = runtime(workers);
         for threads in [false, true] {
             println!("{workers} workers{}", if threads { " and threads" } else { "" });
-            test(Crew { tasks: Some(&runtime), threads });
+            test(Crew { tasks: Some(&runtime), threads, simulated: false });
         }
     }
+    simulated(move || test(Crew { tasks: None, threads: false, simulated: true }));
 }

@@ -1,12 +1,15 @@
 //! What several test files share.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 use throng::runtime::{Builder, Runtime};
+use throng::sim::Check;
+use throng::{task, time};
 
 /// Small in a plain `cargo test`; `THRONG_STRESS=n` makes everything that is repeated n times as long.
 pub(crate) fn stress(times: usize) -> usize {
-    times * std::env::var("THRONG_STRESS").map_or(1, |n| n.parse().expect("THRONG_STRESS is a number"))
+    few(times * std::env::var("THRONG_STRESS").map_or(1, |n| n.parse().expect("THRONG_STRESS is a number")))
 }
 
 /// Larger in a release build.
@@ -62,11 +65,16 @@ impl Random {
 
 /// Yields until it is so. It has no limit of its own: a test that hangs is seen by who runs it.
 pub(crate) fn until(condition: impl Fn() -> bool) {
+    let mut looks = 0;
     while !condition() {
-        if throng::task::try_current().is_some() {
-            throng::task::yield_now();
-        } else {
+        looks += 1;
+        if task::try_current().is_none() {
             std::thread::sleep(Duration::from_micros(200));
+        } else if is_simulated() && looks % 8 == 0 {
+            // No virtual time passes while somebody yields.
+            task::sleep(ms(1));
+        } else {
+            task::yield_now();
         }
     }
 }
@@ -124,8 +132,10 @@ pub(crate) fn leaves_the_hook_alone(test: &str, f: impl FnOnce()) {
     assert!(!in_child(test).contains("HOOK"));
 }
 
+/// Since `start`, which is one of `time::now`.
 pub(crate) fn elapsed_at_least(start: Instant, least: Duration) {
-    assert!(start.elapsed() >= least, "only {:?}", start.elapsed());
+    let elapsed = time::now() - start;
+    assert!(elapsed >= least, "only {elapsed:?}");
 }
 
 /// Recurses until it has used that much of its stack; returns how much it was.
@@ -146,8 +156,77 @@ pub(crate) fn ms(ms: u64) -> Duration {
 }
 
 /// Runs a test on a plain thread, and as a task among one worker and two.
-pub(crate) fn everywhere(test: impl Fn() + Sync) {
+pub(crate) fn on_real_threads(test: impl Fn() + Sync) {
     test();
     runtime(1).run(&test);
     runtime(2).run(&test);
+}
+
+/// Runs a test on a plain thread, as a task among one worker and two, and simulated. It makes all that it needs anew.
+#[track_caller]
+pub(crate) fn everywhere(test: impl Fn() + Sync + Copy + 'static) {
+    on_real_threads(test);
+    simulated(test);
+}
+
+/// Runs a test as a task among 1, 2, 4 and 8 workers, each with a seed that is printed (`THRONG_SEED` fixes it), and
+/// simulated.
+#[track_caller]
+pub(crate) fn in_tasks(test: impl Fn(&Random) + Sync + Copy + 'static) {
+    with_workers(|runtime, random| runtime.run(|| test(random)));
+    simulated_with_choices(test);
+}
+
+thread_local!(static IS_SIMULATED: Cell<bool> = const { Cell::new(false) });
+
+pub(crate) fn is_simulated() -> bool {
+    IS_SIMULATED.get()
+}
+
+/// So many; or but a few in a simulation, where it is the seeds that make many.
+pub(crate) fn few(many: usize) -> usize {
+    if is_simulated() { many.min(3) } else { many }
+}
+
+/// So many seeds each test is simulated with. Delays have no place in it, and sanitizers take their time.
+fn seeds() -> u64 {
+    match () {
+        () if cfg!(throng_chaos) => 0,
+        () if cfg!(any(throng_tsan, throng_asan)) => 10,
+        () => scaled(SIMULATED.0, SIMULATED.1) as u64,
+    }
+}
+
+/// In a debug build, and in a release build.
+const SIMULATED: (usize, usize) = (100, 2000);
+
+/// Runs a test under many schedules: those of the same seeds each time. A failure says which one it was.
+#[track_caller]
+pub(crate) fn simulated(test: impl Fn() + 'static) {
+    search(Check::new().seeds(seeds()), test);
+}
+
+/// The same for a test that goes through many cases with each seed: a third of the seeds will do.
+#[track_caller]
+pub(crate) fn simulated_in_cases(test: impl Fn() + 'static) {
+    search(Check::new().seeds(seeds() / 3), test);
+}
+
+/// With other random numbers for the test's own choices every so many seeds.
+const SCHEDULES: u64 = 25;
+
+/// The same for a test that makes choices.
+#[track_caller]
+pub(crate) fn simulated_with_choices(test: impl Fn(&Random) + Copy + 'static) {
+    for first in (0..seeds()).step_by(SCHEDULES as usize) {
+        search(Check::new().first_seed(first).seeds(SCHEDULES), move || test(&Random::new(first)));
+    }
+}
+
+#[track_caller]
+fn search(check: Check, test: impl Fn() + 'static) {
+    IS_SIMULATED.set(true);
+    let result = check.search(test);
+    IS_SIMULATED.set(false);
+    result.unwrap_or_else(|failure| panic!("{failure}"));
 }

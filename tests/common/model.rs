@@ -13,9 +13,8 @@ use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use throng::cancel::Token;
 use throng::sim::Check;
-use throng::{scope, task, time};
+use throng::time;
 
 /// A thing as one task alone would see it.
 pub(crate) trait Model: Clone + Eq + Hash {
@@ -117,21 +116,6 @@ fn explains<M: Model>(model: &M, calls: &[Call<M::Op, M::Result>], done: u64, se
         let Call { task, op, result, start, .. } = &calls[at];
         let mut model = model.clone();
         *start <= first_end && model.apply(*task, op, result) && explains(&model, calls, done | 1 << at, seen)
-    })
-}
-
-/// Does `f`, which another task cancels after `patience`: `None` if it did. It differs from a time limit in that others run
-/// between the end of the wait and its owner's return, and come across a waiter that is in the queue and can't be woken.
-pub(crate) fn until_revoked<T>(patience: Duration, f: impl FnOnce() -> T) -> Option<T> {
-    let token = Token::new();
-    scope(|s| {
-        let canceller = s.spawn(|| {
-            task::sleep(patience);
-            token.cancel();
-        });
-        let result = token.run(f).ok();
-        canceller.cancel();
-        result
     })
 }
 
