@@ -130,11 +130,11 @@ impl Places {
     pub(super) fn may_lead_on(&self, word: usize) -> bool {
         const LOWEST: usize = 1 << 16;
         const HIGHEST: usize = 1 << 56;
-        /// Nobody maps what lies there; two small numbers side by side look so.
-        const PAIRS: Range<usize> = 1 << 32..1 << 40;
+        // Two small numbers side by side: hardly anything is mapped there.
+        let is_pair = word < 1 << 36 && word % (1 << 32) < LOWEST;
         word.is_multiple_of(WORD)
             && (LOWEST..HIGHEST).contains(&word)
-            && !PAIRS.contains(&word)
+            && !is_pair
             && !self.storage.contains(&word)
             && !self.images.iter().any(|image| image.contains(&word))
     }
