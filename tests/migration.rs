@@ -205,3 +205,38 @@ fn tasks_come_and_go_while_their_homes_block() {
         });
     });
 }
+
+/// What the library and those below it leave on stacks, and in the storage of threads, is not taken for what tasks hold.
+#[test]
+fn tasks_that_hold_nothing_are_not_held() {
+    common::with_workers(|runtime, random| {
+        let shared = throng::sync::Mutex::new(0);
+        runtime.run(|| {
+            let (send, receive) = bounded(4);
+            throng::scope(|s| {
+                for _ in 0..16 {
+                    s.spawn(|| {
+                        for _ in 0..common::scaled(100, 1000) {
+                            match random.below(7) {
+                                0 => task::sleep(Duration::from_micros(random.below(50))),
+                                1 => throng::blocking(thread::yield_now),
+                                2 => throng::spawn(|| ()).join().unwrap(),
+                                3 => *shared.lock() += 1,
+                                4 => send.send(Box::new(1)).unwrap(),
+                                5 => drop(receive.try_recv()),
+                                _ => task::yield_now(),
+                            }
+                            while send.len() > 2 {
+                                let _ = receive.try_recv();
+                            }
+                        }
+                    });
+                }
+            });
+        });
+        let metrics = runtime.metrics();
+        println!("{metrics:?}");
+        // Chance is not excluded.
+        assert!(metrics.guard_holds() <= 5 + metrics.guard_scans() / 100, "{metrics:?}");
+    });
+}

@@ -705,6 +705,8 @@ impl Worker {
             }
             Choice::Nothing => {}
         }
+        // A lock that was waited for.
+        tls::clear_below();
     }
 
     /// The thread is about to end: gives everything back.
