@@ -32,7 +32,7 @@ fn with_slot<T>(f: impl FnOnce(&Slot) -> T) -> T {
     let result = SLOT.with(f);
     // Where nothing is optimised, the slot's address was in a frame.
     if cfg!(debug_assertions) {
-        tls::clear_below();
+        tls::clear_just_below();
     }
     result
 }

@@ -93,9 +93,19 @@ struct More {
 /// Clears the stack below the caller's frame. Frames of old lie there, and the next ones between the caller's and the switch don't
 /// write all of their words: what is left would be taken for theirs. So it is called, on a task's stack, after what
 /// has most likely left addresses of the thread's storage.
-#[inline(never)]
 pub(crate) fn clear_below() {
-    std::hint::black_box([0_usize; 128]);
+    // Where nothing is optimised, frames are many and large.
+    if cfg!(debug_assertions) { clear::<1024>() } else { clear::<128>() }
+}
+
+/// As `clear_below`, for what is called often and is not deep.
+pub(crate) fn clear_just_below() {
+    clear::<64>();
+}
+
+#[inline(never)]
+fn clear<const WORDS: usize>() {
+    std::hint::black_box([0_usize; WORDS]);
 }
 
 /// Has the calling thread use what those use that serve it: the allocator, `std`'s list of destructors, the crates that the
