@@ -1,5 +1,7 @@
 //! Where tasks go on: at home if they are pinned, or if the runtime moves none that have begun, whatever becomes of the thread.
 
+#![allow(unsafe_code)]
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, mpsc};
@@ -204,4 +206,50 @@ fn tasks_come_and_go_while_their_homes_block() {
             });
         });
     });
+}
+
+/// A stack that nobody knows of can't be searched, and what lies between it and the task's own needn't be mapped.
+#[test]
+fn a_task_that_waits_on_another_stack_stays() {
+    const STACK: usize = 256 << 10;
+    extern "C" fn entry(low: u32, high: u32) {
+        let f = (u64::from(low) | u64::from(high) << 32) as *mut &mut dyn FnMut();
+        // SAFETY: `on_another_stack` waits for the end of this call.
+        unsafe { (*f)() };
+    }
+    fn on_another_stack(mut f: &mut dyn FnMut()) {
+        // SAFETY: the contexts and the stack live until the second one has come to its end, which resumes the first.
+        unsafe {
+            // Far below all others.
+            let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+            let stack = libc::mmap(std::ptr::without_provenance_mut(1 << 37), STACK, access, kind, -1, 0);
+            assert_ne!(stack, libc::MAP_FAILED);
+            let [mut here, mut there] = [(); 2].map(|()| Box::new(std::mem::zeroed::<libc::ucontext_t>()));
+            assert_eq!(libc::getcontext(&raw mut *there), 0);
+            (there.uc_stack.ss_sp, there.uc_stack.ss_size, there.uc_link) = (stack, STACK, &raw mut *here);
+            let entry = std::mem::transmute::<extern "C" fn(u32, u32), extern "C" fn()>(entry);
+            let f = (&raw mut f).expose_provenance() as u64;
+            libc::makecontext(&raw mut *there, entry, 2, f as u32, (f >> 32) as u32);
+            assert_eq!(libc::swapcontext(&raw mut *here, &raw const *there), 0);
+            libc::munmap(stack, STACK);
+        }
+    }
+    let runtime = common::runtime(4);
+    let (open, gate) = bounded::<()>(0);
+    let wait = || {
+        let gate = gate.clone();
+        runtime.spawn(move || {
+            on_another_stack(&mut || {
+                let home = thread::current().id();
+                while gate.recv().is_ok() {
+                    assert_eq!(thread::current().id(), home);
+                }
+            });
+        })
+    };
+    let tasks: Vec<_> = (0..8).map(|_| wait()).collect();
+    (0..common::scaled(500, 5000)).for_each(|_| open.send(()).unwrap());
+    drop(open);
+    tasks.into_iter().for_each(|task| task.join().unwrap());
+    assert!(runtime.metrics().guard_holds() > 0);
 }

@@ -8,6 +8,7 @@
 //!    this is its home ─────────────────────────────────────────▶ it goes on
 //!    it is pinned, or the runtime moves none that have begun ──▶ it is held
 //!    its stack leads back to its home (see `tls/`) ────────────▶ it is held
+//!    it waits on another stack than its own ───────────────────▶ it is held
 //!    else ─────────────────────────────────────────────────────▶ this is its home from now on, and it goes on
 //! ```
 //!
@@ -167,8 +168,9 @@ impl Worker {
         let begun = tally.searched.load(Ordering::Relaxed).is_multiple_of(TIMED).then(Instant::now);
         let fiber = header.fiber.get().expect("it has begun");
         let view = self.scheduler.crew.seat(header.home()).home.view();
+        // What can't be searched may hold anything.
         // SAFETY: it is suspended on this fiber, and it is ours.
-        let found = view.is_some_and(|view| unsafe { view.is_led_to(fiber.as_ref().live()) });
+        let found = view.is_some_and(|view| unsafe { fiber.as_ref().live().is_none_or(|live| view.is_led_to(live)) });
         add(&tally.searched, 1);
         if let Some(begun) = begun {
             add(&tally.nanoseconds, begun.elapsed().as_nanos() as u64);
