@@ -45,6 +45,7 @@ const CASES: &[(&str, End, fn())] = &[
     ("a thread that was in the way", End::Returns, a_thread_that_was_in_the_way),
     ("a shield", End::Hangs("they can't be unwound"), a_shield),
     ("a stuck home", End::Hangs("waits to go on on its own kernel thread, which another task keeps"), a_stuck_home),
+    ("a spare home", End::Returns, a_spare_home),
     ("report only", End::Hangs("waits to be unparked"), report_only),
     ("ignored", End::Returns, ignored),
     ("a timer", End::Returns, a_timer),
@@ -312,6 +313,36 @@ fn a_stuck_home() {
         });
         task::park();
     });
+}
+
+/// The last thing that happens is that a spare thread comes for a task, without any worker's getting up. (That the looks at the
+/// deadlock go on takes some luck to be tested: hence so many.)
+fn a_spare_home() {
+    fn hang_at_home(runtime: &Runtime) {
+        let begun = WaitGroup::new();
+        let (_open, gate) = unbounded::<()>();
+        let wait = |begun: WaitGroup| {
+            let gate = gate.clone();
+            throng::spawn(move || {
+                let _pinned = task::pin();
+                // For the other to begin elsewhere.
+                throng::blocking(|| std::thread::sleep(Duration::from_millis(1)));
+                drop(begun);
+                task::sleep(2 * WHILE);
+                let _ = gate.recv();
+            })
+        };
+        let tasks = [wait(begun.clone()), wait(begun.clone())];
+        begun.wait();
+        runtime.set_workers(1).unwrap();
+        tasks.into_iter().for_each(|task| task.join().unwrap());
+    }
+    let runtimes = || {
+        let runtime = Runtime::builder().workers(2).build().expect("a runtime");
+        let report = report(|| runtime.run(|| hang_at_home(&runtime)));
+        assert!(report.contains("3 tasks wait"), "{report}");
+    };
+    std::thread::scope(|threads| (0..12).for_each(|_| drop(threads.spawn(runtimes))));
 }
 
 fn report_only() {
