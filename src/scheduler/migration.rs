@@ -192,7 +192,10 @@ impl Worker {
     #[inline]
     pub(super) fn enqueue(&self, task: NonNull<Header>) {
         // SAFETY: the caller has it, to be put into a queue.
-        if self.keeps_begun && unsafe { task.as_ref() }.is_at_home(self.index()) {
+        let header = unsafe { task.as_ref() };
+        if self.keeps_begun && header.is_at_home(self.index()) {
+            // Whoever keeps the thread keeps it, too: a report should say so.
+            header.set_held(true);
             // The thread is up: it is this one.
             let _ = self.seat().home.put(task);
         } else {
