@@ -3,7 +3,7 @@
 #![allow(unsafe_code)]
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, mpsc};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
@@ -252,4 +252,49 @@ fn a_task_that_waits_on_another_stack_stays() {
     drop(open);
     tasks.into_iter().for_each(|task| task.join().unwrap());
     assert!(runtime.metrics().guard_holds() > 0);
+}
+
+/// Where every fourth turn is the queue's or the inbox's, and the slot has the others. A hang is a failure.
+#[test]
+fn the_inbox_and_the_queue_take_turns_however_many_the_slot_has() {
+    let runtime = common::runtime(1);
+    let (open, gate) = bounded::<()>(0);
+    let is_over = AtomicBool::new(false);
+    let sender = thread::spawn(move || {
+        for _ in 0..16 {
+            // For the receiver to wait.
+            thread::sleep(Duration::from_micros(500));
+            open.send(()).unwrap();
+        }
+    });
+    runtime.run(|| {
+        throng::scope(|s| {
+            let is_over = &is_over;
+            for _ in 0..4 {
+                let [a, b, c, d] = [(); 4].map(|()| unbounded::<()>());
+                a.0.send(()).unwrap();
+                // Four tasks in a ring. The first is put into the queue, displaced from the slot by the third.
+                s.spawn(move || {
+                    while a.1.recv().is_ok() && !is_over.load(Ordering::Relaxed) {
+                        b.0.send(()).unwrap();
+                    }
+                });
+                s.spawn(move || {
+                    while b.1.recv().is_ok() {
+                        let _ = a.0.send(());
+                        c.0.send(()).unwrap();
+                    }
+                });
+                s.spawn(move || c.1.into_iter().for_each(|()| d.0.send(()).unwrap()));
+                s.spawn(move || d.1.into_iter().for_each(drop));
+            }
+            // It takes one turn each time: whichever turns the others have, it meets both kinds.
+            s.spawn(move || {
+                let _pinned = task::pin();
+                gate.into_iter().for_each(drop);
+                is_over.store(true, Ordering::Relaxed);
+            });
+        });
+    });
+    sender.join().unwrap();
 }

@@ -214,9 +214,10 @@ impl Worker {
 
     #[cold]
     fn pop_either(&self) -> Option<NonNull<Header>> {
-        if self.turn.get().is_multiple_of(2)
-            && let Some(Runnable(task)) = self.queue.pop()
-        {
+        // Not by the number of the turn: where the slot has every other one, one of the two would have all the rest.
+        let queue_first = self.queue_first.get();
+        self.queue_first.set(!queue_first);
+        if queue_first && let Some(Runnable(task)) = self.queue.pop() {
             return Some(task);
         }
         self.seat().home.take().or_else(|| self.queue.pop().map(|Runnable(task)| task))
