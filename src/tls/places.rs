@@ -47,7 +47,7 @@ impl Version {
     }
 }
 
-pub(super) struct Places {
+pub(crate) struct Places {
     /// The control block, and the blocks next to it.
     pub(super) storage: Range<usize>,
     /// The blocks in there, without the control block.
@@ -100,7 +100,7 @@ unsafe extern "C" fn visit(info: *mut libc::dl_phdr_info, size: usize, data: *mu
 }
 
 impl Places {
-    pub(super) fn of_this_thread() -> Places {
+    pub(crate) fn of_this_thread() -> Places {
         let version = Version { loaded: 0, unloaded: 0, complete: true };
         let mut found = Found { blocks: Vec::new(), images: Vec::new(), version };
         // SAFETY: `visit` gets what it asks for.
