@@ -130,12 +130,33 @@ impl Places {
     pub(super) fn may_lead_on(&self, word: usize) -> bool {
         const LOWEST: usize = 1 << 16;
         const HIGHEST: usize = 1 << 56;
-        /// Nobody maps what lies there; two small numbers side by side look so.
+        /// Two small numbers side by side look so. Where addresses have 48 bits, nobody maps what lies there; on machines where
+        /// they have 39, as some kernels for AArch64 have it, most of a program does, its threads' storage included.
         const PAIRS: Range<usize> = 1 << 32..1 << 40;
         word.is_multiple_of(WORD)
             && (LOWEST..HIGHEST).contains(&word)
-            && !PAIRS.contains(&word)
+            && (!PAIRS.contains(&word) || PAIRS.contains(&self.storage.start))
             && !self.storage.contains(&word)
             && !self.images.iter().any(|image| image.contains(&word))
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_addresses_are_short_those_that_look_like_pairs_lead_on() {
+        let version = Version { loaded: 0, unloaded: 0, complete: true };
+        let at = |start| Places {
+            storage: start..start + 64,
+            blocks: Vec::new(),
+            others: Vec::new(),
+            images: Vec::new(),
+            version,
+        };
+        let pair = 0x55_0000_1230;
+        assert!(!at(0x7fff_0000_0000).may_lead_on(pair));
+        assert!(at(0x7f_8000_0000).may_lead_on(pair));
     }
 }
