@@ -5,7 +5,7 @@
 //! in between, and a library that is loaded late and finds room there, belongs to it. The blocks of other late libraries are on the
 //! heap, and come into being when the thread first uses them; that is what has to be asked for anew.
 
-use crate::arch;
+use crate::{arch, stack};
 use std::ffi::{c_int, c_void};
 use std::mem::offset_of;
 use std::ops::Range;
@@ -133,8 +133,9 @@ impl Places {
         /// Two small numbers side by side look so. Where addresses have 48 bits, nobody maps what lies there; on machines where
         /// they have 39, as some kernels for AArch64 have it, most of a program does, its threads' storage included.
         const PAIRS: Range<usize> = 1 << 32..1 << 40;
-        word.is_multiple_of(WORD)
-            && (LOWEST..HIGHEST).contains(&word)
+        (LOWEST..HIGHEST).contains(&word)
+            // What is lent of a task's stack need not be a word.
+            && (word.is_multiple_of(WORD) || stack::locate(word).is_some())
             && (!PAIRS.contains(&word) || PAIRS.contains(&self.storage.start))
             && !self.storage.contains(&word)
             && !self.images.iter().any(|image| image.contains(&word))
