@@ -51,7 +51,8 @@ pub enum Migration {
     /// Only tasks that have not begun. One that has goes on where it began.
     ///
     /// Nothing that a task holds ever changes its thread. The price: work is shared less evenly, and a task that is woken by one
-    /// of another worker's waits until that worker gets up.
+    /// of another worker's waits until that worker gets up, or, if another task blocks it in the kernel, until that is over. So a
+    /// lock of `std` that a task keeps over a wait can block the thread that it must go on on, for ever.
     BeforeFirstRun,
 }
 
