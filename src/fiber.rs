@@ -76,15 +76,18 @@ impl Fiber {
     }
 
     /// What of its stack a suspended fiber has in use: the addresses of the lowest word and of what lies above the highest.
-    /// Whatever its computation can still reach by stack or registers lies there.
+    /// Whatever its computation can still reach by stack or registers lies there. `None` if it was suspended elsewhere: on a
+    /// stack that code of its own has switched to, of which nobody here knows where it ends.
     ///
     /// # Safety
     /// It is suspended, was made by `on`, and the caller alone may resume it.
-    pub(crate) unsafe fn live(&self) -> std::ops::Range<usize> {
+    pub(crate) unsafe fn live(&self) -> Option<std::ops::Range<usize>> {
         // SAFETY: a suspended fiber's context is saved.
-        let lowest = unsafe { self.saved.get().assume_init().lowest() };
+        let lowest = unsafe { self.saved.get().assume_init().lowest() }.addr();
+        let bottom = self.stack()?.bottom().addr();
         // It begins below this record.
-        lowest.addr()..std::ptr::from_ref(self).addr()
+        let end = std::ptr::from_ref(self).addr();
+        (bottom..end).contains(&lowest).then_some(lowest..end)
     }
 
     /// Takes the stack of a fiber that has ended.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use throng::cancel::shield;
 use throng::chan::{Receiver, Sender, bounded, unbounded};
 use throng::net::UnixStream;
-use throng::runtime::{OnDeadlock, Runtime};
+use throng::runtime::{Migration, OnDeadlock, Runtime};
 use throng::sync::WaitGroup;
 use throng::task;
 
@@ -45,6 +45,12 @@ const CASES: &[(&str, End, fn())] = &[
     ("a thread that was in the way", End::Returns, a_thread_that_was_in_the_way),
     ("a shield", End::Hangs("they can't be unwound"), a_shield),
     ("a stuck home", End::Hangs("waits to go on on its own kernel thread, which another task keeps"), a_stuck_home),
+    (
+        "a stuck thread in the strict mode",
+        End::Hangs("task 1 waits to go on on its own kernel thread"),
+        a_stuck_thread_in_the_strict_mode,
+    ),
+    ("a spare home", End::Returns, a_spare_home),
     ("report only", End::Hangs("waits to be unparked"), report_only),
     ("ignored", End::Returns, ignored),
     ("a timer", End::Returns, a_timer),
@@ -312,6 +318,47 @@ fn a_stuck_home() {
         });
         task::park();
     });
+}
+
+/// The same in the strict mode, where it need not have been elsewhere to be kept.
+fn a_stuck_thread_in_the_strict_mode() {
+    let runtime = Runtime::builder().workers(1).migration(Migration::BeforeFirstRun).build().expect("a runtime");
+    runtime.run(|| {
+        let (sender, receiver) = std::sync::mpsc::channel::<()>();
+        throng::spawn(move || receiver.recv());
+        task::yield_now();
+        drop(sender);
+    });
+}
+
+/// The last thing that happens is that a spare thread comes for a task, without any worker's getting up. (That the looks at the
+/// deadlock go on takes some luck to be tested: hence so many.)
+fn a_spare_home() {
+    fn hang_at_home(runtime: &Runtime) {
+        let begun = WaitGroup::new();
+        let (_open, gate) = unbounded::<()>();
+        let wait = |begun: WaitGroup| {
+            let gate = gate.clone();
+            throng::spawn(move || {
+                let _pinned = task::pin();
+                // For the other to begin elsewhere.
+                throng::blocking(|| std::thread::sleep(Duration::from_millis(1)));
+                drop(begun);
+                task::sleep(2 * WHILE);
+                let _ = gate.recv();
+            })
+        };
+        let tasks = [wait(begun.clone()), wait(begun.clone())];
+        begun.wait();
+        runtime.set_workers(1).unwrap();
+        tasks.into_iter().for_each(|task| task.join().unwrap());
+    }
+    let runtimes = || {
+        let runtime = Runtime::builder().workers(2).build().expect("a runtime");
+        let report = report(|| runtime.run(|| hang_at_home(&runtime)));
+        assert!(report.contains("3 tasks wait"), "{report}");
+    };
+    std::thread::scope(|threads| (0..5).for_each(|_| drop(threads.spawn(runtimes))));
 }
 
 fn report_only() {

@@ -1,7 +1,9 @@
 //! Where tasks go on: at home if they are pinned, or if the runtime moves none that have begun, whatever becomes of the thread.
 
+#![allow(unsafe_code)]
+
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, mpsc};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
@@ -44,7 +46,7 @@ fn ring(rounds: usize, pins: bool) {
             });
         }
         for start in 0..4 {
-            // The first may have been round by now.
+            // What was begun with before may have ended them all by now.
             let _ = senders[start * 4].send(rounds);
         }
         // Whoever still waits.
@@ -241,4 +243,95 @@ fn tasks_that_hold_nothing_are_not_held() {
         let allowed = 5 + metrics.guard_scans() / if cfg!(debug_assertions) { 1 } else { 100 };
         assert!(metrics.guard_holds() <= allowed, "{metrics:?}");
     });
+}
+
+/// A stack that nobody knows of can't be searched, and what lies between it and the task's own needn't be mapped.
+#[test]
+fn a_task_that_waits_on_another_stack_stays() {
+    const STACK: usize = 256 << 10;
+    extern "C" fn entry(low: u32, high: u32) {
+        let f = (u64::from(low) | u64::from(high) << 32) as *mut &mut dyn FnMut();
+        // SAFETY: `on_another_stack` waits for the end of this call.
+        unsafe { (*f)() };
+    }
+    fn on_another_stack(mut f: &mut dyn FnMut()) {
+        // SAFETY: the contexts and the stack live until the second one has come to its end, which resumes the first.
+        unsafe {
+            // Far below all others.
+            let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+            let stack = libc::mmap(std::ptr::without_provenance_mut(1 << 37), STACK, access, kind, -1, 0);
+            assert_ne!(stack, libc::MAP_FAILED);
+            let [mut here, mut there] = [(); 2].map(|()| Box::new(std::mem::zeroed::<libc::ucontext_t>()));
+            assert_eq!(libc::getcontext(&raw mut *there), 0);
+            (there.uc_stack.ss_sp, there.uc_stack.ss_size, there.uc_link) = (stack, STACK, &raw mut *here);
+            let entry = std::mem::transmute::<extern "C" fn(u32, u32), extern "C" fn()>(entry);
+            let f = (&raw mut f).expose_provenance() as u64;
+            libc::makecontext(&raw mut *there, entry, 2, f as u32, (f >> 32) as u32);
+            assert_eq!(libc::swapcontext(&raw mut *here, &raw const *there), 0);
+            libc::munmap(stack, STACK);
+        }
+    }
+    let runtime = common::runtime(4);
+    let (open, gate) = bounded::<()>(0);
+    let wait = || {
+        let gate = gate.clone();
+        runtime.spawn(move || {
+            on_another_stack(&mut || {
+                let home = thread::current().id();
+                while gate.recv().is_ok() {
+                    assert_eq!(thread::current().id(), home);
+                }
+            });
+        })
+    };
+    let tasks: Vec<_> = (0..8).map(|_| wait()).collect();
+    (0..common::scaled(500, 5000)).for_each(|_| open.send(()).unwrap());
+    drop(open);
+    tasks.into_iter().for_each(|task| task.join().unwrap());
+    println!("{:?}", runtime.metrics());
+}
+
+/// Where every fourth turn is the queue's or the inbox's, and the slot has the others. A hang is a failure.
+#[test]
+fn the_inbox_and_the_queue_take_turns_however_many_the_slot_has() {
+    let runtime = common::runtime(1);
+    let (open, gate) = bounded::<()>(0);
+    let is_over = AtomicBool::new(false);
+    let sender = thread::spawn(move || {
+        for _ in 0..16 {
+            // For the receiver to wait.
+            thread::sleep(Duration::from_micros(500));
+            open.send(()).unwrap();
+        }
+    });
+    runtime.run(|| {
+        throng::scope(|s| {
+            let is_over = &is_over;
+            for _ in 0..4 {
+                let [a, b, c, d] = [(); 4].map(|()| unbounded::<()>());
+                a.0.send(()).unwrap();
+                // Four tasks in a ring. The first is put into the queue, displaced from the slot by the third.
+                s.spawn(move || {
+                    while a.1.recv().is_ok() && !is_over.load(Ordering::Relaxed) {
+                        b.0.send(()).unwrap();
+                    }
+                });
+                s.spawn(move || {
+                    while b.1.recv().is_ok() {
+                        let _ = a.0.send(());
+                        c.0.send(()).unwrap();
+                    }
+                });
+                s.spawn(move || c.1.into_iter().for_each(|()| d.0.send(()).unwrap()));
+                s.spawn(move || d.1.into_iter().for_each(drop));
+            }
+            // It takes one turn each time: whichever turns the others have, it meets both kinds.
+            s.spawn(move || {
+                let _pinned = task::pin();
+                gate.into_iter().for_each(drop);
+                is_over.store(true, Ordering::Relaxed);
+            });
+        });
+    });
+    sender.join().unwrap();
 }

@@ -305,34 +305,44 @@ fn the_address_of_errno_is_kept_over_a_wait() {
 /// A local variable that is lent to a thread-local, as scoped thread-locals do.
 #[test]
 fn a_thread_local_points_to_the_stack_of_one_that_waits() {
+    is_caught(lend::<0>);
+}
+
+/// One that is smaller than a word.
+#[test]
+fn a_thread_local_points_into_a_word_of_the_stack_of_one_that_waits() {
+    is_caught(lend::<1>);
+}
+
+fn lend<const INDEX: usize>(trial: &Trial, gate: &throng::chan::Receiver<()>) {
+    #[repr(align(8))]
+    struct Value([u32; 2]);
     thread_local! {
         static LENT: Cell<usize> = const { Cell::new(0) };
     }
-    is_caught(|trial, gate| {
-        let mut thread = thread::current().id();
-        while !trial.is_over() {
-            let value = 0_usize;
-            let address = (&raw const value).addr();
-            let before = LENT.get();
-            if before != 0 && !trial.stale.lock().unwrap().contains(&before) {
-                // Another task of this thread is at it.
-                task::yield_now();
-                thread = thread::current().id();
-                continue;
-            }
-            LENT.set(address);
-            let home = thread::current().id();
-            wander(gate);
-            let is_right = thread::current().id() == home;
-            if is_right {
-                LENT.set(0);
-            } else {
-                trial.stale.lock().unwrap().insert(address);
-            }
-            trial.note(&mut thread, is_right);
-            black_box(&value);
+    let mut thread = thread::current().id();
+    while !trial.is_over() {
+        let value = Value([0; 2]);
+        let address = (&raw const value.0[INDEX]).addr();
+        let before = LENT.get();
+        if before != 0 && !trial.stale.lock().unwrap().contains(&before) {
+            // Another task of this thread is at it.
+            task::yield_now();
+            thread = thread::current().id();
+            continue;
         }
-    });
+        LENT.set(address);
+        let home = thread::current().id();
+        wander(gate);
+        let is_right = thread::current().id() == home;
+        if is_right {
+            LENT.set(0);
+        } else {
+            trial.stale.lock().unwrap().insert(address);
+        }
+        trial.note(&mut thread, is_right);
+        black_box(&value);
+    }
 }
 
 /// Calls `f` deep in the stack, so that no frame of the next wait lies where its frames were. What they leave there counts as

@@ -545,6 +545,10 @@ impl Worker {
                 // As one whose task came back, but another one than it was.
                 seat.duty.visit();
                 seat.home.stay();
+                drop(roster);
+                // It gets up without being counted as such. A monitor that has seen its inbox filled leaves it to those who
+                // get up to say when they look for a deadlock again.
+                scheduler.monitor.note_up(false);
                 return Orders::Visit;
             }
             until = until.filter(|&until| Instant::now() < until);

@@ -156,7 +156,8 @@ impl Scheduler {
         let mut whom = awaited::among(self.as_host());
         whom.retain(|entry| {
             let reason = Reason::from_byte(entry.task.reason.load(Ordering::Relaxed));
-            (entry.task.state.is_parked() || entry.task.is_held()) && reason.is_some_and(|reason| reason != Reason::Run)
+            // What a held one waited for is over, if it waited at all.
+            entry.task.is_held() || entry.task.state.is_parked() && reason.is_some_and(|reason| reason != Reason::Run)
         });
         whom
     }

@@ -27,7 +27,7 @@ use super::Runnable;
 use crate::control::Header;
 use crate::lock::Lock;
 use crate::primitive::{AtomicBool, AtomicU64, Ordering};
-use crate::tls::{Version, View, Watch};
+use crate::tls::{Places, Version, View, Watch};
 use std::collections::VecDeque;
 use std::ptr::NonNull;
 
@@ -141,8 +141,10 @@ impl Home {
     /// Libraries have come or gone since the thread asked last. For the seat's thread.
     #[cold]
     pub(super) fn renew(&self) {
+        // The dynamic linker has a lock of its own, which others may hold for long.
+        let places = Places::of_this_thread();
         if let Some(watch) = &mut *self.watch.lock() {
-            watch.renew();
+            watch.renew(places);
         }
     }
 }

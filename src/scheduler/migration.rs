@@ -8,6 +8,7 @@
 //!    this is its home ─────────────────────────────────────────▶ it goes on
 //!    it is pinned, or the runtime moves none that have begun ──▶ it is held
 //!    its stack leads back to its home (see `tls/`) ────────────▶ it is held
+//!    it waits on another stack than its own ───────────────────▶ it is held
 //!    else ─────────────────────────────────────────────────────▶ this is its home from now on, and it goes on
 //! ```
 //!
@@ -50,7 +51,8 @@ pub enum Migration {
     /// Only tasks that have not begun. One that has goes on where it began.
     ///
     /// Nothing that a task holds ever changes its thread. The price: work is shared less evenly, and a task that is woken by one
-    /// of another worker's waits until that worker gets up.
+    /// of another worker's waits until that worker gets up, or, if another task blocks it in the kernel, until that is over. So a
+    /// lock of `std` that a task keeps over a wait can block the thread that it must go on on, for ever.
     BeforeFirstRun,
 }
 
@@ -167,8 +169,9 @@ impl Worker {
         let begun = tally.searched.load(Ordering::Relaxed).is_multiple_of(TIMED).then(Instant::now);
         let fiber = header.fiber.get().expect("it has begun");
         let view = self.scheduler.crew.seat(header.home()).home.view();
+        // What can't be searched may hold anything.
         // SAFETY: it is suspended on this fiber, and it is ours.
-        let found = view.is_some_and(|view| unsafe { view.is_led_to(fiber.as_ref().live()) });
+        let found = view.is_some_and(|view| unsafe { fiber.as_ref().live().is_none_or(|live| view.is_led_to(live)) });
         add(&tally.searched, 1);
         if let Some(begun) = begun {
             add(&tally.nanoseconds, begun.elapsed().as_nanos() as u64);
@@ -190,7 +193,10 @@ impl Worker {
     #[inline]
     pub(super) fn enqueue(&self, task: NonNull<Header>) {
         // SAFETY: the caller has it, to be put into a queue.
-        if self.keeps_begun && unsafe { task.as_ref() }.is_at_home(self.index()) {
+        let header = unsafe { task.as_ref() };
+        if self.keeps_begun && header.is_at_home(self.index()) {
+            // Whoever keeps the thread keeps it, too: a report should say so.
+            header.set_held(true);
             // The thread is up: it is this one.
             let _ = self.seat().home.put(task);
         } else {
@@ -209,9 +215,10 @@ impl Worker {
 
     #[cold]
     fn pop_either(&self) -> Option<NonNull<Header>> {
-        if self.turn.get().is_multiple_of(2)
-            && let Some(Runnable(task)) = self.queue.pop()
-        {
+        // Not by the number of the turn: where the slot has every other one, one of the two would have all the rest.
+        let queue_first = self.queue_first.get();
+        self.queue_first.set(!queue_first);
+        if queue_first && let Some(Runnable(task)) = self.queue.pop() {
             return Some(task);
         }
         self.seat().home.take().or_else(|| self.queue.pop().map(|Runnable(task)| task))

@@ -83,6 +83,8 @@ pub(super) struct Worker {
     pub(super) turn: Cell<u32>,
     /// Hand-offs through the next slot since the queue had its turn.
     hand_offs: Cell<u32>,
+    /// Whose turn it is, if there is something in both the queue and the inbox.
+    pub(super) queue_first: Cell<bool>,
     /// Who has left its stack, and how, until that is settled.
     left: Cell<Option<(NonNull<Header>, Leave)>>,
     /// The fiber whose loop has jumped away.
@@ -131,6 +133,7 @@ pub(super) fn main(scheduler: Arc<Scheduler>, index: usize) {
         // Relaxed: the queue's lock orders it with the thread before.
         turn: Cell::new(seat.turn.load(Ordering::Relaxed)),
         hand_offs: Cell::new(0),
+        queue_first: Cell::new(false),
         left: Cell::new(None),
         ended: Cell::new(None),
         first: Cell::new(None),

@@ -48,8 +48,8 @@ mod places;
 mod scan;
 
 use crate::arch;
-pub(crate) use places::Version;
-use places::{Places, WORD};
+use places::WORD;
+pub(crate) use places::{Places, Version};
 use scan::{Span, Stack};
 use std::ops::Range;
 use std::sync::Arc;
@@ -159,9 +159,8 @@ impl Watch {
         self.places.version
     }
 
-    /// Libraries have come or gone, or have got storage. Called by the thread itself.
-    pub(crate) fn renew(&mut self) {
-        let places = Places::of_this_thread();
+    /// Libraries have come or gone, or have got storage: these are the thread's places now.
+    pub(crate) fn renew(&mut self, places: Places) {
         // What it has from its start stays where it is, and so does what is compared.
         self.places.others = places.others;
         self.places.images = places.images;

@@ -5,7 +5,7 @@
 //! in between, and a library that is loaded late and finds room there, belongs to it. The blocks of other late libraries are on the
 //! heap, and come into being when the thread first uses them; that is what has to be asked for anew.
 
-use crate::arch;
+use crate::{arch, stack};
 use std::ffi::{c_int, c_void};
 use std::mem::offset_of;
 use std::ops::Range;
@@ -47,7 +47,7 @@ impl Version {
     }
 }
 
-pub(super) struct Places {
+pub(crate) struct Places {
     /// The control block, and the blocks next to it.
     pub(super) storage: Range<usize>,
     /// The blocks in there, without the control block.
@@ -100,7 +100,7 @@ unsafe extern "C" fn visit(info: *mut libc::dl_phdr_info, size: usize, data: *mu
 }
 
 impl Places {
-    pub(super) fn of_this_thread() -> Places {
+    pub(crate) fn of_this_thread() -> Places {
         let version = Version { loaded: 0, unloaded: 0, complete: true };
         let mut found = Found { blocks: Vec::new(), images: Vec::new(), version };
         // SAFETY: `visit` gets what it asks for.
@@ -132,10 +132,29 @@ impl Places {
         const HIGHEST: usize = 1 << 56;
         // Two small numbers side by side: hardly anything is mapped there.
         let is_pair = word < 1 << 36 && word % (1 << 32) < LOWEST;
-        word.is_multiple_of(WORD)
-            && (LOWEST..HIGHEST).contains(&word)
+        (LOWEST..HIGHEST).contains(&word)
+            // What is lent of a task's stack need not be a word.
+            && (word.is_multiple_of(WORD) || stack::locate(word).is_some())
             && !is_pair
             && !self.storage.contains(&word)
             && !self.images.iter().any(|image| image.contains(&word))
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_of_small_numbers_lead_nowhere() {
+        let version = Version { loaded: 0, unloaded: 0, complete: true };
+        let places = Places { storage: 0..64, blocks: Vec::new(), others: Vec::new(), images: Vec::new(), version };
+        for pair in [1 << 32, (7 << 32) + 0x1230] {
+            assert!(!places.may_lead_on(pair));
+        }
+        // Without position-independent code, on kernels with 39 bits of address, on others.
+        for address in [0x0123_4560, 0x55_0000_1230, 0x7f_8000_1230, 0x5555_0000_1230, 0x7fff_1234_5678] {
+            assert!(places.may_lead_on(address));
+        }
     }
 }
