@@ -50,7 +50,7 @@ mod scan;
 use crate::arch;
 use places::WORD;
 pub(crate) use places::{Places, Version};
-use scan::{Span, Stack};
+use scan::{AT_ONCE, Span, Stack};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,7 +65,8 @@ const BEHIND: usize = 64;
 /// What others know of a thread's storage.
 pub(crate) struct Watch {
     places: Places,
-    compared: Vec<Range<usize>>,
+    /// The places of the words that are compared, in whole eights: the last one is repeated.
+    compared: Vec<usize>,
     /// The compared words as they were before the first task, and when they were last looked at.
     baseline: Box<[usize]>,
     seen: Box<[usize]>,
@@ -142,14 +143,12 @@ impl Watch {
         let peek = |at| unsafe { arch::peek(at) };
         let before: Vec<(usize, usize)> = all.map(|at| (at, peek(at))).collect();
         warm_up();
-        let mut compared: Vec<Range<usize>> = Vec::new();
-        for (at, _) in before.into_iter().filter(|&(at, word)| peek(at) == word) {
-            match compared.last_mut() {
-                Some(range) if range.end == at => range.end += WORD,
-                _ => compared.push(at..at + WORD),
-            }
+        let mut compared: Vec<usize> =
+            before.into_iter().filter(|&(at, word)| peek(at) == word).map(|(at, _)| at).collect();
+        if let Some(&last) = compared.last() {
+            compared.resize(compared.len().next_multiple_of(AT_ONCE), last);
         }
-        let baseline: Box<[usize]> = words(&compared).map(peek).collect();
+        let baseline: Box<[usize]> = compared.iter().map(|&at| peek(at)).collect();
         let mut watch = Watch { places, compared, seen: baseline.clone(), baseline, leads: Vec::new(), more: None };
         watch.sum_up();
         watch
@@ -176,14 +175,13 @@ impl Watch {
     pub(crate) unsafe fn view(&mut self) -> View {
         // No branch for each word.
         let mut difference = 0;
-        let mut seen = &self.seen[..];
-        for range in &self.compared {
-            let (here, rest) = seen.split_at((range.end - range.start) / WORD);
-            for (index, before) in here.iter().enumerate() {
+        let (places, _) = self.compared.as_chunks::<AT_ONCE>();
+        let (seen, _) = self.seen.as_chunks::<AT_ONCE>();
+        for (places, seen) in places.iter().zip(seen) {
+            for (&at, before) in places.iter().zip(seen) {
                 // SAFETY: the storage is there as long as the thread is.
-                difference |= before ^ unsafe { arch::peek(range.start + index * WORD) };
+                difference |= before ^ unsafe { arch::peek(at) };
             }
-            seen = rest;
         }
         if difference != 0 {
             // SAFETY: as above.
@@ -199,7 +197,7 @@ impl Watch {
     #[inline(never)]
     unsafe fn look_closely(&mut self) {
         let mut changed = false;
-        for (index, at) in words(&self.compared).enumerate() {
+        for (index, &at) in self.compared.iter().enumerate() {
             // SAFETY: the caller's.
             let word = unsafe { arch::peek(at) };
             let before = std::mem::replace(&mut self.seen[index], word);
@@ -222,10 +220,6 @@ impl Watch {
         let classes = leads.iter().fold(0, |all, &lead| all | class(lead) | class(lead + BEHIND - 1));
         self.more = Some(Arc::new(More { others: self.places.others.clone(), leads, classes }));
     }
-}
-
-fn words(ranges: &[Range<usize>]) -> impl Iterator<Item = usize> {
-    ranges.iter().flat_map(|range| range.clone().step_by(WORD))
 }
 
 /// A word of the storage has changed. Whether that matters.
@@ -368,8 +362,7 @@ mod tests {
             });
             println!("{what}: {:?} for 512 bytes of stack", fastest.min().unwrap());
         };
-        let compared: usize = watch.compared.iter().map(|range| range.end - range.start).sum();
-        println!("{compared} bytes of storage");
+        println!("{} words of storage are compared", watch.compared.len());
         measure(&mut watch, "a thread-local that leads nowhere");
         SHARED.set(Some(Rc::new([1, 2, 3, 4])));
         measure(&mut watch, "one that leads to the heap");

@@ -9,7 +9,7 @@ use crate::arch;
 use std::ops::Range;
 
 /// So many words are looked at before it is asked whether one was of the kind.
-const AT_ONCE: usize = 8;
+pub(super) const AT_ONCE: usize = 8;
 
 /// A suspended stack's live part.
 pub(super) struct Stack(Range<usize>);
