@@ -65,8 +65,6 @@ const BEHIND: usize = 64;
 /// What others know of a thread's storage.
 pub(crate) struct Watch {
     places: Places,
-    #[cfg(throng_tsan)]
-    sanitizers: usize,
     /// The places of the words that are compared, in whole eights: the last one is repeated.
     compared: Vec<usize>,
     /// The compared words as they were before the first task, and when they were last looked at.
@@ -81,8 +79,6 @@ pub(crate) struct Watch {
 /// What to look for on a stack. It lies on one itself, that of whoever searches, so it tells no address.
 pub(crate) struct View {
     storage: Span,
-    #[cfg(throng_tsan)]
-    sanitizers: usize,
     more: Option<Arc<More>>,
 }
 
@@ -153,16 +149,7 @@ impl Watch {
             compared.resize(compared.len().next_multiple_of(AT_ONCE), last);
         }
         let baseline: Box<[usize]> = compared.iter().map(|&at| peek(at)).collect();
-        let mut watch = Watch {
-            #[cfg(throng_tsan)]
-            sanitizers: sanitizers(),
-            places,
-            compared,
-            seen: baseline.clone(),
-            baseline,
-            leads: Vec::new(),
-            more: None,
-        };
+        let mut watch = Watch { places, compared, seen: baseline.clone(), baseline, leads: Vec::new(), more: None };
         watch.sum_up();
         watch
     }
@@ -200,12 +187,7 @@ impl Watch {
             // SAFETY: as above.
             unsafe { self.look_closely() };
         }
-        View {
-            storage: Span::of(&self.places.storage),
-            #[cfg(throng_tsan)]
-            sanitizers: self.sanitizers,
-            more: self.more.clone(),
-        }
+        View { storage: Span::of(&self.places.storage), more: self.more.clone() }
     }
 
     /// A word of the storage has changed.
@@ -265,35 +247,8 @@ impl View {
     pub(crate) unsafe fn is_led_to(&self, stack: Range<usize>) -> bool {
         // SAFETY: the caller's.
         let stack = unsafe { Stack::new(stack) };
-        stack.points_into(self.storage) && !self.is_the_sanitizers(&stack)
-            || self.more.as_deref().is_some_and(|more| more.is_led_to(&stack))
+        stack.points_into(self.storage) || self.more.as_deref().is_some_and(|more| more.is_led_to(&stack))
     }
-}
-
-#[cfg(not(throng_tsan))]
-impl View {
-    #[inline(always)]
-    fn is_the_sanitizers(&self, _: &Stack) -> bool {
-        false
-    }
-}
-
-/// ThreadSanitizer has its state of the thread in there, and whatever it instruments leaves that address on the stack.
-#[cfg(throng_tsan)]
-impl View {
-    fn is_the_sanitizers(&self, stack: &Stack) -> bool {
-        !stack.any(|word| self.storage.contains(word) && word != self.sanitizers)
-    }
-}
-
-/// ThreadSanitizer's state of the calling thread, which is on its own stack.
-#[cfg(throng_tsan)]
-fn sanitizers() -> usize {
-    unsafe extern "C" {
-        fn __tsan_get_current_fiber() -> *mut std::ffi::c_void;
-    }
-    // SAFETY: no obligations.
-    unsafe { __tsan_get_current_fiber() }.addr()
 }
 
 impl More {

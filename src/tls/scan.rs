@@ -62,9 +62,4 @@ impl Span {
     pub(super) fn of(range: &Range<usize>) -> Span {
         Span { negated_start: range.start.wrapping_neg(), length: range.end - range.start }
     }
-
-    #[cfg(throng_tsan)]
-    pub(super) fn contains(self, word: usize) -> bool {
-        word.wrapping_add(self.negated_start) < self.length
-    }
 }
