@@ -271,7 +271,7 @@ fn a_task_that_waits_on_another_stack_stays() {
             libc::munmap(stack, STACK);
         }
     }
-    let runtime = common::runtime(4);
+    let runtime = Builder::new().workers(4).migration(Migration::Guarded).build().expect("a runtime");
     let (open, gate) = bounded::<()>(0);
     let wait = || {
         let gate = gate.clone();
