@@ -4,13 +4,12 @@ mod common;
 #[path = "common/model.rs"]
 mod model;
 
-use model::{History, Model, simulate};
+use model::{HOUR, History, How, Model, simulate};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Duration;
 use throng::cancel::Token;
 use throng::chan::{
     Receiver, RecvTimeoutError, Select, SelectedOperation, SendTimeoutError, Sender, TryRecvError, TrySendError,
@@ -19,19 +18,7 @@ use throng::chan::{
 use throng::sim::Check;
 use throng::{scope, time};
 
-const HOUR: Duration = Duration::from_secs(3600);
 const CHANNELS: usize = 2;
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum How {
-    Try,
-    /// With a time limit of the call's own.
-    Limited,
-    /// With one around it, which cancels the call.
-    Cancelled,
-    /// With a time limit, under the task's token, which others may cancel.
-    UnderToken,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Arm {

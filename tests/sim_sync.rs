@@ -4,7 +4,7 @@ mod common;
 #[path = "common/model.rs"]
 mod model;
 
-use model::{History, Model, simulate};
+use model::{HOUR, History, How, Model, simulate};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -15,20 +15,6 @@ use throng::sim::Check;
 use throng::sync::{Barrier, Condvar, Mutex, MutexGuard, OnceLock, RwLock, Semaphore, WaitGroup};
 use throng::task::yield_now;
 use throng::{scope, task, time};
-
-const HOUR: Duration = Duration::from_secs(3600);
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum How {
-    Try,
-    /// With a time limit of the call's own.
-    Limited,
-    /// With one around it, which cancels the call.
-    Cancelled,
-    /// With a time limit, under a token that another task cancels at some time. So others run between the end of the wait and
-    /// its owner's return, and come across a waiter that is in the queue and can't be woken.
-    UnderToken,
-}
 
 fn how() -> impl Strategy<Value = How> {
     prop_oneof![Just(How::Try), Just(How::Limited), Just(How::Limited), Just(How::Cancelled), Just(How::UnderToken)]

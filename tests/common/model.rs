@@ -16,6 +16,22 @@ use std::time::{Duration, Instant};
 use throng::sim::Check;
 use throng::time;
 
+/// The time limit of a call. Nothing else takes so long.
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
+
+/// How a call is made that might wait.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum How {
+    Try,
+    /// With a time limit of the call's own.
+    Limited,
+    /// With one around it, which cancels the call.
+    Cancelled,
+    /// With a time limit, under a token that another task cancels at some time. So others run between the end of the wait and
+    /// its owner's return, and come across a waiter that is in the queue and can't be woken.
+    UnderToken,
+}
+
 /// A thing as one task alone would see it.
 pub(crate) trait Model: Clone + Eq + Hash {
     type Op: Clone + Debug + Send + 'static;
