@@ -41,9 +41,26 @@ impl Wake for Signal {
 /// The future's wakers may be used from anywhere, at any time. A future that needs an executor of its own (`tokio`'s
 /// sockets and timers do) still needs it around it. Let that executor run it then, and await its handle here:
 ///
-/// ```ignore
+/// ```
+/// # use throng::future::block_on;
+/// # // Shaped like tokio's, of which nothing else is needed here.
+/// # #[derive(Clone)]
+/// # struct Handle;
+/// # impl Handle {
+/// #     async fn spawn<F: Future>(&self, future: F) -> std::io::Result<F::Output> { Ok(future.await) }
+/// # }
+/// # struct Runtime(Handle);
+/// # impl Runtime {
+/// #     fn handle(&self) -> &Handle { &self.0 }
+/// # }
+/// # struct Client;
+/// # impl Client {
+/// #     async fn get(&self, address: &str) -> usize { address.len() }
+/// # }
+/// # let (tokio_runtime, client, address) = (Runtime(Handle), Client, "here");
 /// let tokio = tokio_runtime.handle().clone();
 /// let reply = throng::spawn(move || block_on(tokio.spawn(async move { client.get(address).await })));
+/// # assert_eq!(reply.join().unwrap().unwrap(), 4);
 /// ```
 ///
 /// (The guard of `Handle::enter` belongs to its thread, and must not be held across a wait.) The other way round a
