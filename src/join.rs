@@ -202,6 +202,7 @@ fn joint(task: &TaskRef) -> &Joint {
 
 /// Waits until the task's token is there, and takes it.
 pub(crate) fn park_for_token(task: NonNull<Header>, deadline: Option<Instant>) -> Outcome {
+    current::step();
     // SAFETY: as in `joint`; the running task is alive.
     let joint = unsafe { task.cast::<Joint>().as_ref() };
     let mut meeting = joint.meeting.lock();
@@ -382,6 +383,7 @@ impl<T> Drop for JoinHandle<T> {
         if self.taken {
             return;
         }
+        current::step();
         let mut meeting = joint(&self.task).meeting.lock();
         meeting.detached = true;
         let finished = meeting.finished;
@@ -413,6 +415,7 @@ impl<T> Future for JoinHandle<T> {
     /// When it is polled again after it was ready.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         assert!(!self.taken, "a join handle is polled again after it was ready");
+        current::step();
         // A wait serves one poll: the next one begins anew, with the waker it brings.
         self.withdraw();
         let state = State::new();

@@ -244,10 +244,10 @@ impl Token {
     /// Cancels the token and its children: what runs under them unwinds from its wait, or from its next one, and
     /// [`done`](Token::done) becomes ready.
     pub fn cancel(&self) {
-        current::step();
         let mut tokens = vec![Arc::clone(&self.inner)];
         let (mut at, mut runs) = (0, false);
         while let Some(token) = tokens.get(at).map(Arc::clone) {
+            current::step();
             runs |= token.mark(&mut tokens);
             at += 1;
         }

@@ -13,6 +13,7 @@ use super::receiver::Receiver;
 use super::sender::Sender;
 use super::shared::Shared;
 use super::state::{Found, Line, Note, Refused, Selectable, Slot, State, fire_all};
+use crate::current;
 use crate::join::JoinHandle;
 use crate::lock::Guard;
 use crate::wait::{FutureParker, Node, Waiter};
@@ -138,6 +139,7 @@ impl<T> Future for RecvFuture<'_, T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // SAFETY: nothing is moved out of it; it is dropped by `Drop`, which leaves the wait first.
         let this = unsafe { self.get_unchecked_mut() };
+        current::step();
         let shared = this.receiver.shared();
         // Cloned when it turns out to be needed, and then everything is looked at again.
         let mut waker = None;
@@ -306,6 +308,7 @@ impl<T> Future for SendFuture<'_, T> {
         // SAFETY: the message is moved out only when nobody else knows where it is; the rest stays in place, and is
         // dropped by `Drop`, which leaves the wait first.
         let this = unsafe { self.get_unchecked_mut() };
+        current::step();
         match this.wait.poll(cx) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Note::Moved) => {

@@ -161,12 +161,16 @@ impl<T> Receiver<T> {
     pub fn is_full(&self) -> bool {
         match self.shared().kind {
             Kind::Timed => !self.is_empty(),
-            _ => !self.shared().lock().has_room(),
+            _ => {
+                current::step();
+                !self.shared().lock().has_room()
+            }
         }
     }
 
     /// How many messages are in the channel. Always 0 without a buffer.
     pub fn len(&self) -> usize {
+        current::step();
         self.shared().lock().len()
     }
 

@@ -152,11 +152,13 @@ impl<T> Sender<T> {
 
     /// Whether a message would have to wait for room. Always so without a buffer.
     pub fn is_full(&self) -> bool {
+        current::step();
         !self.shared().lock().has_room()
     }
 
     /// How many messages are in the channel. Always 0 without a buffer.
     pub fn len(&self) -> usize {
+        current::step();
         self.shared().lock().len()
     }
 

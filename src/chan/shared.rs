@@ -6,6 +6,7 @@ use super::sign::{Keeper, Sign};
 use super::source::Source;
 use super::state::{Found, Line, Note, Refused, Selectable, Side, Slot, State, Token, Wakes, fire_all};
 use crate::control::Outcome;
+use crate::current;
 use crate::interrupt;
 use crate::lock::{Guard, Lock};
 use crate::park::{self, Reason, wait_in};
@@ -113,6 +114,10 @@ impl<T> Shared<T> {
     pub(super) unsafe fn release(this: NonNull<Shared<T>>, side: Side) {
         // SAFETY: the caller's handle keeps the channel.
         let shared = unsafe { this.as_ref() };
+        // Relaxed: the last handle is the caller's, and nobody else can clone it.
+        if current::may_be_simulated() && shared.handles(side).load(Ordering::Relaxed) == 1 {
+            current::step();
+        }
         // AcqRel: what was done through the other handles happens before the disconnection.
         if shared.handles(side).fetch_sub(1, Ordering::AcqRel) > 1 {
             return;

@@ -37,10 +37,11 @@
 //!
 //! # What happens in an execution
 //! * **A step** ends where a task waits, yields or ends, and, as [`Switches`] says, before each operation of a channel, a
-//!   lock, a token and so on, when a lock has been taken, and when somebody was woken or spawned. Then one of the tasks that
-//!   can go on is chosen, by one of two [strategies](Strategy), which the seed picks as well.
-//! * **Time** stands still while any task can go on; then it jumps to the next timer. An hour's sleep takes no time, and
-//!   timers go off in the order of their deadlines. When several are due at once, and so whether a message or a time limit
+//!   lock, a token and so on, when a lock has been taken, and when somebody was woken or spawned. What only looks (`len`,
+//!   `is_finished`) is an operation too, and so is the drop that others notice: of a guard, of the last sender. Then one of
+//!   the tasks that can go on is chosen, by one of two [strategies](Strategy), which the seed picks as well.
+//! * **Time** stands still while any task can go on; then it jumps to the next timer. An hour's sleep takes no time, what
+//!   is further off than 584 years never comes, and timers go off in the order of their deadlines. When several are due at once, and so whether a message or a time limit
 //!   comes first, is for the strategy to choose. [`time::now`](crate::time::now) tells the virtual time. `Instant::now`
 //!   can't: a deadline made of it is right as long as no virtual time has passed.
 //! * **What the library draws**, such as the arm that a `select!` takes, goes by the seed too.
@@ -51,7 +52,8 @@
 //! See [`Cause`]: the root's panic, and that of a task whose handle was dropped without a look at its result (what is
 //! joined, or belongs to a [scope](crate::scope), is the joiner's business); a deadlock, with the report of who waits for
 //! what; more steps than [allowed](Check::steps). And [`check`] runs each seed twice: if the second run takes another way,
-//! the program doesn't go by the seed, and to be simulated it would have to.
+//! the program doesn't go by the seed, and to be simulated it would have to. (If a third run goes as the second did, it was
+//! something that is initialised once in a process, and is let pass.)
 //!
 //! # What it can't find
 //! * Nothing that happens between two steps. A task that reads and writes an atomic of its own without calling anything

@@ -98,7 +98,7 @@ impl Once {
     /// If an initialiser has panicked before, or the caller is in the initialiser already; and with what `f` panics with.
     #[track_caller]
     pub fn call_once(&self, f: impl FnOnce()) {
-        if !self.is_completed() {
+        if !self.is_complete_by_now() {
             self.call(false, |_| f());
         }
     }
@@ -109,7 +109,7 @@ impl Once {
     /// If the caller is in the initialiser already; and with what `f` panics with.
     #[track_caller]
     pub fn call_once_force(&self, f: impl FnOnce(&OnceState)) {
-        if !self.is_completed() {
+        if !self.is_complete_by_now() {
             self.call(true, f);
         }
     }
@@ -117,6 +117,15 @@ impl Once {
     /// Whether an initialiser has returned.
     #[inline]
     pub fn is_completed(&self) -> bool {
+        self.is_complete_by_now() || {
+            current::step();
+            self.is_complete_by_now()
+        }
+    }
+
+    /// [`is_completed`](Once::is_completed), for one who has it to himself, or comes to a step anyway.
+    #[inline]
+    pub(super) fn is_complete_by_now(&self) -> bool {
         // Acquire: pairs with the Release at the end of the initialiser's turn.
         self.state.load(Ordering::Acquire) == COMPLETE
     }

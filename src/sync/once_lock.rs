@@ -51,7 +51,7 @@ impl<T> OnceLock<T> {
     /// The value, to change it.
     pub fn get_mut(&mut self) -> Option<&mut T> {
         // SAFETY: the invariant; `&mut self` makes it exclusive.
-        self.once.is_completed().then(|| unsafe { self.value.get_mut().assume_init_mut() })
+        self.once.is_complete_by_now().then(|| unsafe { self.value.get_mut().assume_init_mut() })
     }
 
     /// Waits until there is a value.
@@ -97,7 +97,7 @@ impl<T> OnceLock<T> {
 
     /// The value, if there is one; empties the cell.
     pub fn take(&mut self) -> Option<T> {
-        self.once.is_completed().then(|| {
+        self.once.is_complete_by_now().then(|| {
             self.once.reset();
             // SAFETY: the invariant held up to the reset, and holds again, as the value is moved out.
             unsafe { self.value.get_mut().assume_init_read() }

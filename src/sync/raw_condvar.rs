@@ -115,6 +115,7 @@ mod face {
 
         #[inline]
         unsafe fn wait(&self, mutex: &RawMutex, _: &mut GuardSend) {
+            step();
             // SAFETY: the caller's.
             unsafe { self.wait_on(mutex, None) };
         }
@@ -140,6 +141,7 @@ mod face {
 
         #[inline]
         unsafe fn wait_until(&self, mutex: &RawMutex, _: &mut GuardSend, deadline: &Instant) -> bool {
+            step();
             // SAFETY: the caller's.
             !unsafe { self.wait_on(mutex, Some(*deadline)) }
         }

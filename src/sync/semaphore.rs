@@ -122,6 +122,7 @@ impl Semaphore {
     /// # Panics
     /// If there would be more than `usize::MAX`.
     pub fn add_permits(&self, n: usize) {
+        step();
         let mut state = self.state.lock();
         let Some(permits) = state.permits.checked_add(n) else {
             drop(state);
@@ -151,6 +152,7 @@ impl Semaphore {
 
     /// How many permits there are now.
     pub fn available_permits(&self) -> usize {
+        step();
         self.state.lock().permits
     }
 

@@ -141,7 +141,6 @@ impl WaitGroup {
     }
 
     fn wait_until(self, deadline: Option<Instant>) -> Result<(), WaitGroup> {
-        step();
         let shared = Arc::clone(&self.shared);
         drop(self);
         let state = shared.lock();
@@ -192,6 +191,7 @@ impl WaitGroup {
     }
 
     fn wait_done_until(&self, deadline: Option<Instant>) -> bool {
+        step();
         let state = self.shared.lock();
         if state.count == 0 {
             return true;
@@ -219,6 +219,7 @@ impl Clone for WaitGroup {
 
 impl Drop for WaitGroup {
     fn drop(&mut self) {
+        step();
         let mut state = self.shared.lock();
         state.handles -= 1;
         if state.is_done() {
