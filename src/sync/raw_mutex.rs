@@ -364,12 +364,14 @@ mod face {
 
         #[inline]
         unsafe fn unlock(&self, _: GuardSend) {
+            step();
             // SAFETY: the caller's.
             unsafe { self.release() }
         }
 
         #[inline]
         fn is_locked(&self) -> bool {
+            step();
             self.is_held()
         }
     }
@@ -378,6 +380,7 @@ mod face {
     unsafe impl lock_api::RawMutexFair for RawMutex {
         #[inline]
         unsafe fn unlock_fair(&self, _: GuardSend) {
+            step();
             // Release: pairs with the Acquire of the next locker.
             if self.state.compare_exchange(LOCKED, 0, Ordering::Release, Ordering::Relaxed).is_err() {
                 self.release_slow(true);

@@ -445,6 +445,7 @@ mod face {
 
         #[inline]
         unsafe fn unlock_shared(&self, _: GuardSend) {
+            step();
             // SAFETY: the caller's.
             unsafe { self.leave(Mode::Shared) };
         }
@@ -463,17 +464,20 @@ mod face {
 
         #[inline]
         unsafe fn unlock_exclusive(&self, _: GuardSend) {
+            step();
             // SAFETY: the caller's.
             unsafe { self.leave(Mode::Exclusive) };
         }
 
         #[inline]
         fn is_locked(&self) -> bool {
+            step();
             self.state.load(Ordering::Relaxed) & !QUEUED != 0
         }
 
         #[inline]
         fn is_locked_exclusive(&self) -> bool {
+            step();
             self.state.load(Ordering::Relaxed) & WRITER != 0
         }
     }
@@ -482,12 +486,14 @@ mod face {
     unsafe impl lock_api::RawRwLockFair for RawRwLock {
         #[inline]
         unsafe fn unlock_shared_fair(&self, _: GuardSend) {
+            step();
             // SAFETY: the caller's.
             unsafe { self.leave(Mode::Shared) };
         }
 
         #[inline]
         unsafe fn unlock_exclusive_fair(&self, _: GuardSend) {
+            step();
             // SAFETY: the caller's.
             unsafe { self.leave(Mode::Exclusive) };
         }
@@ -509,6 +515,7 @@ mod face {
     unsafe impl lock_api::RawRwLockDowngrade for RawRwLock {
         #[inline]
         unsafe fn downgrade(&self, guard: GuardSend) -> GuardSend {
+            step();
             // SAFETY: the caller's.
             unsafe { self.exchange(Mode::Exclusive, Mode::Shared) };
             guard
@@ -559,6 +566,7 @@ mod face {
 
         #[inline]
         unsafe fn unlock_upgradable(&self, _: GuardSend) {
+            step();
             // SAFETY: the caller's.
             unsafe { self.leave(Mode::Upgradable) };
         }
@@ -571,6 +579,7 @@ mod face {
 
         #[inline]
         unsafe fn try_upgrade(&self, guard: GuardSend) -> Result<GuardSend, GuardSend> {
+            step();
             if self.advance(upgraded) { Ok(guard) } else { Err(guard) }
         }
     }
@@ -579,6 +588,7 @@ mod face {
     unsafe impl lock_api::RawRwLockUpgradeFair for RawRwLock {
         #[inline]
         unsafe fn unlock_upgradable_fair(&self, _: GuardSend) {
+            step();
             // SAFETY: the caller's.
             unsafe { self.leave(Mode::Upgradable) };
         }
@@ -594,6 +604,7 @@ mod face {
     unsafe impl lock_api::RawRwLockUpgradeDowngrade for RawRwLock {
         #[inline]
         unsafe fn downgrade_upgradable(&self, guard: GuardSend) -> GuardSend {
+            step();
             // SAFETY: the caller's.
             unsafe { self.exchange(Mode::Upgradable, Mode::Shared) };
             guard
@@ -601,6 +612,7 @@ mod face {
 
         #[inline]
         unsafe fn downgrade_to_upgradable(&self, guard: GuardSend) -> GuardSend {
+            step();
             // SAFETY: the caller's.
             unsafe { self.exchange(Mode::Exclusive, Mode::Upgradable) };
             guard
