@@ -1,4 +1,7 @@
 //! Virtual time, and the timers in it: a set in the order of their deadlines.
+//!
+//! It ends after 2^64 nanoseconds, 584 years. What is due later never is, as with `Duration::MAX`: to let it go off at the
+//! end, before its time, would be a lie that a loop which waits for an instant believes for ever.
 
 use crate::control::TimerEntry;
 use std::collections::BTreeMap;
@@ -29,17 +32,21 @@ impl Timers {
         Duration::from_nanos(self.now)
     }
 
-    fn nanos(&self, at: Instant) -> u64 {
-        u64::try_from(at.saturating_duration_since(self.origin).as_nanos()).unwrap_or(u64::MAX)
+    /// `None` if that is beyond the end.
+    fn nanos(&self, at: Instant) -> Option<u64> {
+        u64::try_from(at.saturating_duration_since(self.origin).as_nanos()).ok()
     }
 
     /// The entry stays where it is until it is removed.
     pub(super) fn insert(&mut self, entry: &TimerEntry) {
-        let key = (self.nanos(entry.deadline), self.armed);
+        let at = self.nanos(entry.deadline);
+        let key = (at.unwrap_or(u64::MAX), self.armed);
         self.armed += 1;
         entry.at.set(key.0);
         entry.index.set(key.1);
-        self.entries.insert(key, NonNull::from(entry));
+        if at.is_some() {
+            self.entries.insert(key, NonNull::from(entry));
+        }
     }
 
     pub(super) fn remove(&mut self, entry: &TimerEntry) {
