@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
 use throng::chan::unbounded;
 use throng::runtime::Runtime;
 use throng::sim::{self, Cause, Check, Failure};
@@ -98,7 +99,7 @@ fn waits_of_a_task_that_unwinds() {
                 drop(self.0.lock());
             }
         }
-        failure(|| {
+        let failure = Check::new().search(|| {
             let mutex = Mutex::new(());
             throng::scope(|s| {
                 s.spawn(|| {
@@ -117,10 +118,14 @@ fn waits_of_a_task_that_unwinds() {
                 unwinds.cancel();
                 drop(unwinds.join());
             });
-        })
-        .to_string()
+        });
+        assert!(std::thread::panicking());
+        let again = catch_unwind(|| sim::check(|| ())).unwrap_err();
+        (failure.unwrap_err().to_string(), *again.downcast::<&str>().unwrap())
     });
-    let text = thread.join().unwrap();
+    let (text, again) = thread.join().unwrap();
+    assert!(again.starts_with("a simulation was begun on a kernel thread that unwinds"), "{again}");
+    assert!(text.contains("run this test alone with THRONG_SEED="), "{text}");
     assert!(text.contains("has to wait to lock a mutex while it unwinds"), "{text}");
     assert!(text.contains("counts panics by the kernel thread") && text.contains("`try_lock`"), "{text}");
 }
@@ -148,4 +153,27 @@ fn tasks_that_do_not_end_when_they_are_cancelled() {
     });
     let failure = failure.unwrap_err();
     assert!(failure.to_string().starts_with("tasks that were cancelled went on and on"), "{failure}");
+}
+
+#[test]
+fn payloads_and_results_whose_destructors_panic() {
+    struct Bad;
+    impl Drop for Bad {
+        fn drop(&mut self) {
+            assert!(std::thread::panicking(), "this is no failure of its own");
+        }
+    }
+    let payload = || std::panic::panic_any(Bad);
+    assert_eq!(failure(payload).cause(), Cause::Panic);
+    let unseen = failure(move || {
+        drop(spawn(payload));
+        task::sleep(Duration::from_secs(1));
+    });
+    assert_eq!(unseen.cause(), Cause::Panic);
+    let result = Check::new().run(1, || {
+        spawn(|| cancel::shield(task::park));
+        (0..9).for_each(|_| task::yield_now());
+        Bad
+    });
+    assert_eq!(result.map(std::mem::forget).unwrap_err().cause(), Cause::Deadlock);
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use throng::cancel::Token;
 use throng::chan::{after, bounded, tick, unbounded};
 use throng::sim::{self, Cause, Check, Failure, Strategy, Switches};
-use throng::sync::{Condvar, Mutex};
+use throng::sync::{Condvar, LazyLock, Mutex};
 use throng::task::{self, sleep, yield_now};
 use throng::{scope, select, spawn, time};
 
@@ -172,9 +172,71 @@ fn what_does_not_go_by_the_seed_is_found() {
     let failure = failure.unwrap_err();
     assert_eq!(failure.cause(), Cause::Nondeterminism);
     assert!(failure.to_string().starts_with("not deterministic: a second execution took another way at step"));
-    // What is initialised once is none of that.
-    static ONCE: throng::sync::LazyLock<u32> = throng::sync::LazyLock::new(|| spawn(|| 5).join().unwrap());
+    // Nor is what comes again the same way, with another end.
+    let executions = AtomicU32::new(0);
+    let failure = Check::new().search(move || assert_ne!(executions.fetch_add(1, Relaxed), 1));
+    assert!(failure.unwrap_err().to_string().contains("it may not come again"));
+}
+
+#[test]
+fn what_is_initialised_once_goes_by_the_seed() {
+    static ONCE: LazyLock<u32> = LazyLock::new(|| spawn(|| 5).join().unwrap());
     sim::check(|| assert_eq!(*ONCE, 5));
+    // Also if most schedules don't come to it.
+    static RARE: LazyLock<u32> = LazyLock::new(|| spawn(|| 6).join().unwrap());
+    static SEEDS: AtomicU32 = AtomicU32::new(0);
+    sim::check(|| {
+        let (s, r) = unbounded();
+        spawn(move || (0..5).all(|number| s.send(number).is_ok()));
+        yield_now();
+        yield_now();
+        if r.len() == 4 {
+            assert_eq!(*RARE, 6);
+        } else {
+            SEEDS.fetch_add(1, Relaxed);
+        }
+    });
+    assert!(SEEDS.load(Relaxed) > 0);
+    // A failure that it makes an execution more special comes again all the same.
+    static LATE: LazyLock<u32> = LazyLock::new(|| spawn(|| 7).join().unwrap());
+    let failure = Check::new().search(|| assert_eq!(*LATE, 0)).unwrap_err();
+    assert!(failure.to_string().contains("to see it again"), "{failure}");
+}
+
+#[test]
+fn time_that_is_too_far_never_comes() {
+    const AGES: Duration = Duration::from_secs(1 << 40);
+    fn waits(f: impl Fn() + 'static) {
+        let failure = Check::new().seeds(10).steps(1000).search(f).unwrap_err();
+        assert_eq!(failure.cause(), Cause::Deadlock, "{failure}");
+    }
+    for far in [AGES, Duration::from_secs(i64::MAX as u64 / 2), Duration::MAX] {
+        waits(move || sleep(far));
+        waits(move || assert!(after(far).recv().is_err()));
+        waits(move || {
+            let (_s, r) = bounded(0);
+            r.recv_timeout(far).unwrap()
+        });
+        waits(move || time::timeout(far, task::park).unwrap());
+        waits(move || Token::with_timeout(far).run(task::park).unwrap());
+        // What is due before it comes.
+        sim::run(0, move || assert!(time::timeout(HOUR, || sleep(far)).is_err()));
+    }
+    waits(|| (0..1000).for_each(|_| sleep(Duration::from_secs(1 << 30))));
+}
+
+#[test]
+fn a_deadlock_tells_of_a_panic_that_nobody_has_seen() {
+    let failure = Check::new().seeds(1).search(|| {
+        let (s, r) = bounded::<()>(0);
+        let panics = spawn(|| panic!("out of ink"));
+        r.recv().unwrap();
+        s.send(()).unwrap();
+        panics.join().unwrap();
+    });
+    let failure = failure.unwrap_err();
+    assert_eq!(failure.cause(), Cause::Deadlock);
+    assert!(failure.to_string().contains("\n  besides, task 1 panicked: out of ink\n  in a simulation"), "{failure}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::interrupt::Cancelled;
 use crate::overflow::{self, AlternateStack};
 use crate::rng::Rng;
 use crate::stack::{self, DEFAULT_STACK_SIZE};
+use crate::wait::quietly;
 use std::panic::Location;
 use std::rc::Rc;
 
@@ -21,8 +22,8 @@ const DEPTH: u32 = 3;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Switches {
-    /// Before each operation of a channel, a lock, a token and so on, once a lock was taken, and after each wake-up: where
-    /// another kernel thread might come in between.
+    /// Before each operation of a channel, a lock, a token and so on (also one that only looks, and the drop of a guard or of
+    /// the last sender), once a lock was taken, and after each wake-up: where another kernel thread might come in between.
     #[default]
     Everywhere,
     /// Where a task waits, yields or ends. For programs that hold a lock of [`std::sync`] across calls of this crate, as
@@ -126,7 +127,7 @@ impl Check {
         self
     }
 
-    /// Runs `f` with each seed, twice; or, if the environment has a `THRONG_SEED`, with that seed alone.
+    /// Runs `f` with each seed, twice (thrice if the first two differ); or, if the environment has a `THRONG_SEED`, with that seed alone.
     ///
     /// # Panics
     /// At the first [`Failure`], with its text; and as [`search`](Check::search).
@@ -156,31 +157,49 @@ impl Check {
             move || f()
         };
         for at in 0..seeds {
-            let seed = first.wrapping_add(at);
-            // What is initialised once in a process makes the very first execution a special one.
-            let executions = if at == 0 { 3 } else { 2 };
-            let mut before: Option<Concluded> = None;
-            for execution in 0..executions {
-                let (result, concluded) = self.execute(&thread, seed, f());
-                if let Err(failed) = result {
-                    let mut failure = Failure::new(failed, seed, &concluded);
-                    let again = before.unwrap_or_else(|| self.execute(&thread, seed, f()).1);
-                    failure.set_differs_at(concluded.log.difference(&again.log));
-                    return Err(failure);
-                }
-                let before_it = before.filter(|_| at > 0 || execution > 1);
-                if let Some(step) = before_it.and_then(|before| before.log.difference(&concluded.log)) {
-                    let text = format!(
-                        "not deterministic: a second execution took another way at step {step}, so something in the \
-                         program doesn't go by the seed: a hash map's order, a real clock, an address, a `static` that \
-                         is left changed"
-                    );
-                    return Err(Failure::new(Failed { cause: Cause::Nondeterminism, text }, seed, &concluded));
-                }
-                before = Some(concluded);
-            }
+            self.try_seed(&thread, first.wrapping_add(at), f)?;
         }
         Ok(())
+    }
+
+    /// Runs `f` until it does the same twice in a row. A third time counts because what is initialised once in a process
+    /// makes that execution a special one in which it happens, with whatever seed that is.
+    #[track_caller]
+    fn try_seed<F: FnOnce() + 'static>(&self, thread: &Thread, seed: u64, f: impl Fn() -> F) -> Result<(), Failure> {
+        let mut runs = vec![self.execute(thread, seed, f())];
+        let mut differs_at = None;
+        // A thread that was left unwinding switches nowhere: it can't show anything again.
+        while runs.len() < 3 && !std::thread::panicking() {
+            runs.push(self.execute(thread, seed, f()));
+            let [.., (was, before), (is, last)] = &runs[..] else { unreachable!("there are two") };
+            let difference = before.log.difference(&last.log);
+            differs_at = difference.or_else(|| (was.is_ok() != is.is_ok()).then(|| last.log.len()));
+            if differs_at.is_none() {
+                break;
+            }
+        }
+        if differs_at.is_none() {
+            // If it comes again, as it does then.
+            runs.reverse();
+        }
+        let place = runs.iter().position(|(result, _)| result.is_err());
+        let (result, concluded) = runs.swap_remove(place.unwrap_or(runs.len() - 1));
+        match (result, differs_at) {
+            (Err(failed), _) => {
+                let mut failure = Failure::new(failed, seed, &concluded);
+                failure.set_differs_at(differs_at);
+                Err(failure)
+            }
+            (Ok(()), Some(step)) => {
+                let text = format!(
+                    "not deterministic: a second execution took another way at step {step}, so something in the program \
+                     doesn't go by the seed: a hash map's order, a real clock, an address, a task's id, a `static` that \
+                     is left changed"
+                );
+                Err(Failure::new(Failed { cause: Cause::Nondeterminism, text }, seed, &concluded))
+            }
+            (Ok(()), None) => Ok(()),
+        }
     }
 
     /// Runs `f` once, as the root task of a simulation.
@@ -189,7 +208,7 @@ impl Check {
     /// It failed.
     ///
     /// # Panics
-    /// If it is called by a task; if there is no room for a task's stack, or the stack's size is refused.
+    /// If it is called by a task, or while the thread unwinds; if there is no room for a task's stack, or the stack's size is refused.
     #[track_caller]
     pub fn run<T: 'static>(&self, seed: u64, f: impl FnOnce() -> T + 'static) -> Result<T, Failure> {
         let (result, concluded) = self.execute(&Thread::prepare(), seed, f);
@@ -227,16 +246,21 @@ impl Check {
             // SAFETY: made by `into_raw`. All tasks have ended, and so nothing leads here any more.
             drop(unsafe { Box::from_raw(simulator) });
         }
-        let result = match (concluded.failed.take(), result) {
-            (Some(failed), _) => Err(failed),
-            (None, Some(Ok(value))) => Ok(value),
+        let failed = match (concluded.failed.take(), &result) {
+            (Some(failed), _) => failed,
             (None, Some(Err(payload))) if payload.is::<Cancelled>() => {
-                Err(Failed { cause: Cause::Panic, text: "the root task was cancelled".into() })
+                Failed { cause: Cause::Panic, text: "the root task was cancelled".into() }
             }
-            (None, Some(Err(payload))) => Err(Failed::panic(0, &*payload)),
+            (None, Some(Err(payload))) => Failed::panic(0, &**payload),
+            (None, Some(Ok(_))) => {
+                let value = result.and_then(Result::ok).expect("just seen");
+                return (Ok(value), concluded);
+            }
             (None, None) => unreachable!("a root that has not ended is a failure"),
         };
-        (result, concluded)
+        // What failed is to be told, even if a destructor panics.
+        quietly(|| drop(result));
+        (Err(failed), concluded)
     }
 }
 
@@ -250,6 +274,11 @@ impl Thread {
             current::context().is_null(),
             "a simulation was begun by a task, whose kernel thread it would keep: begin it on a plain thread, such as that \
              of a test"
+        );
+        assert!(
+            !std::thread::panicking(),
+            "a simulation was begun on a kernel thread that unwinds, or that a simulation whose task had to wait while it \
+             unwound has left so: tasks can't be switched there"
         );
         asymmetric::prepare();
         overflow::install();

@@ -79,7 +79,7 @@ impl Log {
         let mut turns: Vec<Turn> = Vec::new();
         for &step in self.steps.iter().take(steps) {
             match turns.last_mut() {
-                Some(last) if last.task == step.task() && last.end == End::Stepped => {
+                Some(last) if last.task == step.task() && matches!(last.end, End::Stepped | End::Yielded) => {
                     last.steps += 1;
                     last.end = step.end();
                 }

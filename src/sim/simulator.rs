@@ -359,7 +359,15 @@ impl Simulator {
     pub(super) fn conclude(&self) -> (Concluded, bool) {
         let mut core = self.core.borrow_mut();
         let unseen = self.unseen.lock().take();
-        let failed = core.failed.take().or(unseen);
+        let failed = match (core.failed.take(), unseen) {
+            // It may be what the others wait for.
+            (Some(mut failed), Some(unseen)) if failed.cause == Cause::Deadlock => {
+                failed.text.push_str("\n  besides, ");
+                failed.text.push_str(&unseen.text);
+                Some(failed)
+            }
+            (failed, unseen) => failed.or(unseen),
+        };
         let log = std::mem::take(&mut core.log);
         let names = core.entries.iter().map(|entry| entry.name.clone()).collect();
         let concluded = Concluded { failed, log, steps: core.stopped_at, names, strategy: core.plan.strategy() };
