@@ -198,6 +198,7 @@ impl Builder {
     ///   more than 65,536; a stack that is too small, too large or no multiple of the page size; a name with a null byte.
     /// * Whatever the system says when there is no thread, no file descriptor, or no address space to be had.
     pub fn build(self) -> io::Result<Runtime> {
+        sim::refuse_if_simulated("`runtime::Builder::build`", "call `throng::spawn`");
         let refuse = |text: String| Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         let workers = match self.workers {
             Some(0) => return refuse("a runtime needs at least one worker; leave `workers` out for one a core".into()),
@@ -440,6 +441,7 @@ impl Runtime {
                  cancelled; drop it outside, or share it in an `Arc` that outlives its tasks"
             );
         }
+        sim::refuse_if_simulated("what waits for the end of a `Runtime`, such as its drop,", "drop it outside");
         // Once it is stopping its end must be waited for, whether or not the waiting task is cancelled.
         crate::interrupt::shielded(|| {
             if !scheduler.join(timeout.and_then(park::deadline_in)) {

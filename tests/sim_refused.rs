@@ -46,6 +46,8 @@ fn other_runtimes() {
     refused("`Runtime::run`", "call `throng::run`", move || a.run(|| ()));
     refused("`Runtime::spawn`", "call `throng::spawn` instead", move || drop(b.spawn(|| ())));
     refused("`Runtime::spawn`", "call `throng::spawn` instead", move || drop(task::Builder::new().spawn_on(&c, || ())));
+    refused("`runtime::Builder::build`", "call `throng::spawn` instead", || drop(Runtime::builder().build()));
+    refused("what waits for the end of a `Runtime`", "drop it outside instead", move || drop(Arc::into_inner(runtime)));
     assert_eq!(sim::run(0, || throng::run(|| 5)), 5);
 }
 

@@ -127,7 +127,8 @@ impl Check {
         self
     }
 
-    /// Runs `f` with each seed, twice (thrice if the first two differ); or, if the environment has a `THRONG_SEED`, with that seed alone.
+    /// Runs `f` with each seed, twice (thrice if the first two differ); or, if the environment has a `THRONG_SEED`, with
+    /// that seed alone.
     ///
     /// # Panics
     /// At the first [`Failure`], with its text; and as [`search`](Check::search).

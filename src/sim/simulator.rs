@@ -252,7 +252,10 @@ impl Simulator {
                     core.fail(Cause::Steps, "tasks that were cancelled went on and on");
                     return None;
                 }
-                let text = format!("{} steps were taken, and there was no end", core.limit);
+                let mut text = format!("{} steps were taken, and there was no end", core.limit);
+                if !core.timers.is_empty() {
+                    text.push_str(" (time passes only while no task can go on)");
+                }
                 core.fail(Cause::Steps, text);
                 core.stop();
             }

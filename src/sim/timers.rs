@@ -58,6 +58,10 @@ impl Timers {
         self.entries.range(..=(self.now, usize::MAX)).map(|(_, &entry)| entry)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// Lets the time pass until the next deadline. `false` if there is none to come.
     pub(super) fn advance(&mut self) -> bool {
         match self.entries.range((self.now.saturating_add(1), 0)..).next() {
