@@ -26,7 +26,7 @@
 //! });
 //! # });
 //! // task 0 panicked: assertion `left == right` failed ..
-//! //   in a simulation: seed 1, a random walk, 7 steps; to see it again, run this test alone with THRONG_SEED=1
+//! //   in a simulation: seed 3, a random walk, 19 steps; to see it again, run this test alone with THRONG_SEED=3
 //! // ..
 //! # let text = payload.unwrap_err().downcast::<String>().unwrap();
 //! # assert!(text.contains("in a simulation: seed"), "{text}");
