@@ -1,7 +1,10 @@
 //! Whatever another kernel thread could do between two operations, a simulated task does with some seed.
 
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::{Context, Waker};
 use std::time::Duration;
 use throng::cancel::Token;
 use throng::chan::{Receiver, TryRecvError, bounded, unbounded};
@@ -109,6 +112,25 @@ fn of_two_messages_that_a_future_sends_one_is_there() {
             s.len() == 1
         })
     });
+}
+
+#[test]
+fn a_future_s_message_is_taken_before_the_future_is_dropped() {
+    both(
+        || {
+            let (s, r) = bounded(1);
+            s.send(0).unwrap();
+            (s, r)
+        },
+        |(s, _), say| {
+            let mut send = pin!(Some(s.send_async(1)));
+            let polled = send.as_mut().as_pin_mut().unwrap().poll(&mut Context::from_waker(Waker::noop()));
+            say();
+            send.set(None);
+            polled.is_pending()
+        },
+        |(_, r)| (r.try_recv(), r.try_recv()) == (Ok(0), Ok(1)),
+    );
 }
 
 #[test]

@@ -80,6 +80,7 @@ impl Wait {
     /// Ends a wait, however far it is, and tells what it has come to.
     fn leave<T>(&mut self, shared: &Shared<T>) -> Note {
         let Some(node) = &self.node else { return Note::Waiting };
+        current::step();
         let mut state = shared.lock();
         // SAFETY: it was pushed to this line, whose lock is held.
         let note = unsafe {
