@@ -91,16 +91,18 @@ fn simulations_in_tasks() {
     assert_eq!(spawn(|| 7).join().unwrap(), 7);
 }
 
+struct Waits<'a>(&'a Mutex<()>);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        drop(self.0.lock());
+    }
+}
+
 #[test]
 fn waits_of_a_task_that_unwinds() {
     // On a thread of its own, which is left as one that panics.
     let thread = std::thread::spawn(|| {
-        struct Waits<'a>(&'a Mutex<()>);
-        impl Drop for Waits<'_> {
-            fn drop(&mut self) {
-                drop(self.0.lock());
-            }
-        }
         let failure = Check::new().search(|| {
             let mutex = Mutex::new(());
             throng::scope(|s| {
@@ -155,6 +157,59 @@ fn tasks_that_do_not_end_when_they_are_cancelled() {
     });
     let failure = failure.unwrap_err();
     assert!(failure.to_string().starts_with("tasks that were cancelled went on and on"), "{failure}");
+}
+
+#[test]
+fn what_failed_first_is_what_failed() {
+    // A root that panics takes from the others what they need.
+    let root = failure(|| {
+        let (s, r) = unbounded();
+        spawn(move || (0..1000).for_each(|number| s.send(number).unwrap()));
+        r.recv().unwrap();
+        panic!("out of paper");
+    });
+    let text = root.to_string();
+    assert!(
+        text.starts_with("task 0 panicked: out of paper\n  besides, task 1 panicked: called `Result::unwrap()`"),
+        "{text}"
+    );
+    // What can't end comes to light only afterwards.
+    let stays = || drop(spawn(|| cancel::shield(task::park)));
+    let text = failure(move || {
+        stays();
+        (0..9).for_each(|_| task::yield_now());
+        panic!("out of paper");
+    });
+    let text = text.to_string();
+    assert!(
+        text.starts_with("task 0 panicked: out of paper\n  besides, deadlock, of tasks that were cancelled"),
+        "{text}"
+    );
+    let text = failure(move || {
+        stays();
+        (0..9).for_each(|_| task::yield_now());
+        spawn(|| panic!("out of ink"));
+        task::park();
+    });
+    assert!(text.to_string().starts_with("task 2 panicked: out of ink\n"), "{text}");
+    // Nor does a destructor that has to wait hide the deadlock that has ended its task.
+    let thread = std::thread::spawn(|| {
+        failure(|| {
+            let mutex = Mutex::new(());
+            let _held = mutex.lock();
+            throng::scope(|s| {
+                s.spawn(|| {
+                    let _waits = Waits(&mutex);
+                    task::park();
+                });
+                cancel::shield(task::park);
+            });
+        })
+        .to_string()
+    });
+    let text = thread.join().unwrap();
+    assert!(text.starts_with("deadlock: 2 tasks wait"), "{text}");
+    assert!(text.contains("\n  besides, task 1, spawned at") && text.contains("while it unwinds"), "{text}");
 }
 
 #[test]

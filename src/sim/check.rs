@@ -248,16 +248,20 @@ impl Check {
             drop(unsafe { Box::from_raw(simulator) });
         }
         let failed = match (concluded.failed.take(), &result) {
-            (Some(failed), _) => failed,
-            (None, Some(Err(payload))) if payload.is::<Cancelled>() => {
-                Failed { cause: Cause::Panic, text: "the root task was cancelled".into() }
+            (others, Some(Err(payload))) if concluded.root_was_first => {
+                let mut failed = match payload.is::<Cancelled>() {
+                    true => Failed { cause: Cause::Panic, text: "the root task was cancelled".into() },
+                    false => Failed::panic(0, &**payload),
+                };
+                others.into_iter().for_each(|other| failed.add(other));
+                failed
             }
-            (None, Some(Err(payload))) => Failed::panic(0, &**payload),
+            (Some(failed), _) => failed,
             (None, Some(Ok(_))) => {
                 let value = result.and_then(Result::ok).expect("just seen");
                 return (Ok(value), concluded);
             }
-            (None, None) => unreachable!("a root that has not ended is a failure"),
+            (None, _) => unreachable!("a root that has not ended, or was stopped, is a failure"),
         };
         // What failed is to be told, even if a destructor panics.
         quietly(|| drop(result));

@@ -35,6 +35,8 @@ pub(super) struct Core {
     pub(super) limit: u64,
     pub(super) failed: Option<Failed>,
     pub(super) is_stopping: bool,
+    /// The root ended before anything failed, unless it has panicked itself, which only its handle tells.
+    pub(super) root_was_first: bool,
     /// How many steps were taken before that.
     pub(super) stopped_at: usize,
     /// Reused.
@@ -53,6 +55,7 @@ impl Core {
             limit,
             failed: None,
             is_stopping: false,
+            root_was_first: false,
             stopped_at: 0,
             candidates: Vec::new(),
         }
@@ -118,9 +121,13 @@ impl Core {
         entries[number as usize].task
     }
 
+    fn has_root_ended(&self) -> bool {
+        self.entries.first().is_some_and(|root| root.task.is_none())
+    }
+
     /// Whether the root has ended, or something has failed.
     pub(super) fn is_over(&self) -> bool {
-        self.failed.is_some() || self.entries.first().is_some_and(|root| root.task.is_none())
+        self.failed.is_some() || self.has_root_ended()
     }
 
     pub(super) fn fail(&mut self, cause: Cause, text: impl Into<String>) {
@@ -147,9 +154,12 @@ impl Core {
         self.failed = Some(Failed { cause, text });
     }
 
-    /// Cancels all tasks.
-    pub(super) fn stop(&mut self) {
+    /// Cancels all tasks. What fails after this doesn't take the place of what has come before: of what failed, of the
+    /// root's end, or else of a panic that nobody will see. (The root may have dropped that one's handle as it unwound.)
+    pub(super) fn stop(&mut self, unseen: Option<Failed>) {
         self.is_stopping = true;
+        self.root_was_first = self.failed.is_none() && self.has_root_ended();
+        self.failed = self.failed.take().or(unseen);
         self.stopped_at = self.log.len();
         self.limit = (self.log.len() as u64).saturating_add(STOPPING_STEPS.max(self.limit));
         for index in 0..self.entries.len() {

@@ -36,6 +36,12 @@ pub(super) struct Failed {
 }
 
 impl Failed {
+    /// This was first; another may tell more of it.
+    pub(super) fn add(&mut self, other: Failed) {
+        self.text.push_str("\n  besides, ");
+        self.text.push_str(&other.text);
+    }
+
     pub(super) fn panic(number: u32, payload: &(dyn Any + Send)) -> Failed {
         let said = payload.downcast_ref::<&str>().copied();
         let said = said.or_else(|| payload.downcast_ref::<String>().map(String::as_str));

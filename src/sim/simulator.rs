@@ -245,7 +245,7 @@ impl Simulator {
             self.take_outsiders();
             let core = &mut *self.core.borrow_mut();
             if !core.is_stopping && (core.is_over() || self.unseen.lock().is_some()) {
-                core.stop();
+                core.stop(self.unseen.lock().take());
             }
             if core.log.len() as u64 >= core.limit {
                 if core.is_stopping {
@@ -257,7 +257,7 @@ impl Simulator {
                     text.push_str(" (time passes only while no task can go on)");
                 }
                 core.fail(Cause::Steps, text);
-                core.stop();
+                core.stop(None);
             }
             if let Some(task) = core.choose() {
                 return Some(task);
@@ -273,7 +273,7 @@ impl Simulator {
             if core.is_stopping {
                 return None;
             }
-            core.stop();
+            core.stop(None);
         }
     }
 
@@ -365,15 +365,15 @@ impl Simulator {
         let failed = match (core.failed.take(), unseen) {
             // It may be what the others wait for.
             (Some(mut failed), Some(unseen)) if failed.cause == Cause::Deadlock => {
-                failed.text.push_str("\n  besides, ");
-                failed.text.push_str(&unseen.text);
+                failed.add(unseen);
                 Some(failed)
             }
             (failed, unseen) => failed.or(unseen),
         };
         let log = std::mem::take(&mut core.log);
         let names = core.entries.iter().map(|entry| entry.name.clone()).collect();
-        let concluded = Concluded { failed, log, steps: core.stopped_at, names, strategy: core.plan.strategy() };
+        let (root_was_first, steps, strategy) = (core.root_was_first, core.stopped_at, core.plan.strategy());
+        let concluded = Concluded { failed, root_was_first, log, steps, names, strategy };
         let is_empty = core.unfinished == 0;
         drop(core);
         (concluded, is_empty)
@@ -381,7 +381,10 @@ impl Simulator {
 }
 
 pub(super) struct Concluded {
+    /// What failed, but for a panic of the root's.
     pub(super) failed: Option<Failed>,
+    /// The root ended before that.
+    pub(super) root_was_first: bool,
     pub(super) log: Log,
     /// How many steps were taken until it was over, or failed.
     pub(super) steps: usize,
@@ -496,8 +499,13 @@ unsafe impl Schedule for Simulator {
             core.entries[number as usize].name,
             Reason::from_byte(reason).map_or("go on", Reason::words),
         );
-        core.failed = None;
-        core.fail(Cause::Unwinding, text);
+        match core.failed.take() {
+            Some(mut before) => {
+                before.add(Failed { cause: Cause::Unwinding, text });
+                core.failed = Some(before);
+            }
+            None => core.fail(Cause::Unwinding, text),
+        }
         drop(core);
         self.leave(me, Left::Stuck);
         unreachable!("the simulation is over");
