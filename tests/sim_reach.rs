@@ -12,7 +12,7 @@ use throng::future::block_on;
 use throng::sync::{Condvar, Mutex, Once, OnceLock, RwLock, RwLockUpgradableReadGuard, RwLockWriteGuard, Semaphore};
 use throng::sync::{MutexGuard, WaitGroup};
 use throng::task::{self, yield_now};
-use throng::{scope, sim, spawn, time};
+use throng::{scope, select_biased, sim, spawn, time};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -131,6 +131,16 @@ fn a_future_s_message_is_taken_before_the_future_is_dropped() {
         },
         |(_, r)| (r.try_recv(), r.try_recv()) == (Ok(0), Ok(1)),
     );
+}
+
+#[test]
+fn a_biased_select_takes_the_later_of_two_that_come_while_it_looks() {
+    with_some_seed(|| {
+        let ((s, first), (t, second)) = (bounded(1), bounded(1));
+        spawn(move || s.send(()).and_then(|()| t.send(())));
+        let is_second = select_biased! { recv(first) -> _ => false, recv(second) -> _ => true };
+        is_second && first.len() == 1
+    });
 }
 
 #[test]

@@ -325,7 +325,14 @@ fn try_each<'a, P: Purpose>(arms: &mut [Arm<'a>], biased: bool) -> Option<P::Got
     } else {
         shuffle(arms);
     }
-    arms.iter().filter(|arm| arm.may_be_ready()).find_map(try_one::<P>)
+    let looks = arms.iter().enumerate().filter(|&(at, arm)| {
+        // What comes to an arm that was looked at, and then to this one, is taken from this one, biased or not.
+        if biased && at > 0 {
+            current::step();
+        }
+        arm.may_be_ready()
+    });
+    looks.map(|(_, arm)| arm).find_map(try_one::<P>)
 }
 
 fn try_one<'a, P: Purpose>(arm: &Arm<'a>) -> Option<P::Got<'a>> {
