@@ -197,7 +197,12 @@ impl Builder {
     /// * [`InvalidInput`](io::ErrorKind::InvalidInput): no workers, or more than 4096; fewer `max_threads` than workers, or
     ///   more than 65,536; a stack that is too small, too large or no multiple of the page size; a name with a null byte.
     /// * Whatever the system says when there is no thread, no file descriptor, or no address space to be had.
+    ///
+    /// # Panics
+    /// In a [simulation](crate::sim).
+    #[track_caller]
     pub fn build(self) -> io::Result<Runtime> {
+        refuse_to_start();
         let refuse = |text: String| Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         let workers = match self.workers {
             Some(0) => return refuse("a runtime needs at least one worker; leave `workers` out for one a core".into()),
@@ -431,6 +436,7 @@ impl Runtime {
     fn shut_down(&mut self, timeout: Option<Duration>) -> Result<(), Unfinished> {
         let Some(scheduler) = self.scheduler.take() else { return Ok(()) };
         scheduler.stop();
+        sim::refuse_if_simulated("what waits for the end of a runtime", "drop it outside");
         if scheduler.is_host_of_caller() {
             if std::thread::panicking() {
                 return scheduler.unfinished_tasks().map_or(Ok(()), Err);
@@ -499,7 +505,8 @@ pub fn deadlock_detection() -> Result<(), DetectionOff> {
     }
 }
 
-/// [`Runtime::metrics`] for the runtime of the task that calls, else for the global one; all zero if there is none.
+/// [`Runtime::metrics`] for the runtime of the task that calls, else for the global one; all zero if there is none, as in a
+/// [simulation](crate::sim).
 pub fn metrics() -> Metrics {
     let context = current::context();
     if context.is_null() && GLOBAL.get().is_none() {
@@ -519,6 +526,11 @@ fn global() -> io::Result<&'static Runtime> {
 static GLOBAL: OnceLock<Runtime> = OnceLock::new();
 
 /// Starts the global runtime. `false` if it runs already.
+#[track_caller]
+fn refuse_to_start() {
+    sim::refuse_if_simulated("what starts a runtime", "call `throng::spawn`");
+}
+
 fn start_global(builder: Builder) -> io::Result<bool> {
     static STARTING: Mutex<()> = Mutex::new(());
     let _one_at_a_time = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -540,6 +552,9 @@ impl Builder {
     /// * [`AlreadyExists`](io::ErrorKind::AlreadyExists): the global runtime runs already. It stays as it is.
     /// * As [`build`](Builder::build).
     ///
+    /// # Panics
+    /// As there.
+    ///
     /// # Examples
     /// ```
     /// # fn main() -> std::io::Result<()> {
@@ -549,7 +564,9 @@ impl Builder {
     /// # }
     /// ```
     #[doc(alias = "GOMAXPROCS")]
+    #[track_caller]
     pub fn build_global(self) -> io::Result<()> {
+        refuse_to_start();
         if start_global(self)? {
             return Ok(());
         }
@@ -558,13 +575,17 @@ impl Builder {
     }
 }
 
-/// The scheduler that the caller's task runs on; else the global one.
+/// The scheduler that the caller's task runs on; else the global one. Simulated tasks, which can have no scheduler, get an error.
 fn scheduler<'a>() -> io::Result<&'a Scheduler> {
     let context = current::context();
     if context.is_null() {
         return Ok(global()?.scheduler());
     }
-    // SAFETY: no simulated task comes here, so the host is a scheduler; it outlives the task that asks, which is unfinished.
+    // SAFETY: a task that runs has a context.
+    if unsafe { (*context).is_simulated } {
+        return Err(io::Error::new(io::ErrorKind::Unsupported, "there is no runtime in a simulation"));
+    }
+    // SAFETY: so the host is a scheduler; it outlives the task that asks, which is unfinished.
     Ok(unsafe { &*(*context).host.cast::<Scheduler>() })
 }
 
