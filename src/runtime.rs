@@ -123,6 +123,8 @@ impl Builder {
     /// multiple of the page size, at least 16 KiB and at most 1 GiB. It is rounded up to a power of two, and to 64 KiB,
     /// which any panic hook can do with (a backtrace takes a third of that); one page of it is the guard. Memory is only
     /// used as far as the stack is. By default 256 KiB in release builds and 1 MiB in debug builds.
+    ///
+    /// Address space is another matter: each worker keeps room for 66 stacks, and it is limited in some places (`ulimit -v`).
     pub fn stack_size(mut self, bytes: usize) -> Builder {
         self.stack_size = bytes;
         self
