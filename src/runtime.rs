@@ -409,7 +409,8 @@ impl Runtime {
 
     /// Whether a deadlock among this runtime's tasks would be noticed if it came about at this moment; if not, why.
     ///
-    /// See [`OnDeadlock`] for what is needed for that.
+    /// See [`OnDeadlock`] for what is needed for that. The runtime's own threads are in the way while they start; the thread that
+    /// asks isn't, though it may be as soon as it goes on.
     ///
     /// # Errors
     /// [`DetectionOff`], which says why as its text.
