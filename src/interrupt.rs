@@ -95,7 +95,8 @@ pub(crate) fn unwind() -> ! {
 
 /// Whether the code that calls has been cancelled: its next wait would unwind.
 ///
-/// `false` where it wouldn't: in a [`shield`](crate::cancel::shield), and while the caller unwinds already.
+/// `false` where it wouldn't: in a [`shield`](crate::cancel::shield), and while the caller unwinds already. So a destructor can't
+/// tell by it why it runs.
 pub fn is_cancelled() -> bool {
     current::step();
     target().is_some()

@@ -123,6 +123,8 @@ impl Builder {
     /// multiple of the page size, at least 16 KiB and at most 1 GiB. It is rounded up to a power of two, and to 64 KiB,
     /// which any panic hook can do with (a backtrace takes a third of that); one page of it is the guard. Memory is only
     /// used as far as the stack is. By default 256 KiB in release builds and 1 MiB in debug builds.
+    ///
+    /// Address space is another matter: each worker keeps room for 66 stacks, and it is limited in some places (`ulimit -v`).
     pub fn stack_size(mut self, bytes: usize) -> Builder {
         self.stack_size = bytes;
         self
@@ -197,8 +199,12 @@ impl Builder {
     /// * [`InvalidInput`](io::ErrorKind::InvalidInput): no workers, or more than 4096; fewer `max_threads` than workers, or
     ///   more than 65,536; a stack that is too small, too large or no multiple of the page size; a name with a null byte.
     /// * Whatever the system says when there is no thread, no file descriptor, or no address space to be had.
+    ///
+    /// # Panics
+    /// In a [simulation](crate::sim).
+    #[track_caller]
     pub fn build(self) -> io::Result<Runtime> {
-        sim::refuse_if_simulated("`runtime::Builder::build`", "call `throng::spawn`");
+        refuse_to_start();
         let refuse = |text: String| Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         let workers = match self.workers {
             Some(0) => return refuse("a runtime needs at least one worker; leave `workers` out for one a core".into()),
@@ -403,7 +409,8 @@ impl Runtime {
 
     /// Whether a deadlock among this runtime's tasks would be noticed if it came about at this moment; if not, why.
     ///
-    /// See [`OnDeadlock`] for what is needed for that.
+    /// See [`OnDeadlock`] for what is needed for that. The runtime's own threads are in the way while they start; the thread that
+    /// asks isn't, though it may be as soon as it goes on.
     ///
     /// # Errors
     /// [`DetectionOff`], which says why as its text.
@@ -432,6 +439,7 @@ impl Runtime {
     fn shut_down(&mut self, timeout: Option<Duration>) -> Result<(), Unfinished> {
         let Some(scheduler) = self.scheduler.take() else { return Ok(()) };
         scheduler.stop();
+        sim::refuse_if_simulated("what waits for the end of a runtime", "drop it outside");
         if scheduler.is_host_of_caller() {
             if std::thread::panicking() {
                 return scheduler.unfinished_tasks().map_or(Ok(()), Err);
@@ -441,7 +449,6 @@ impl Runtime {
                  cancelled; drop it outside, or share it in an `Arc` that outlives its tasks"
             );
         }
-        sim::refuse_if_simulated("what waits for the end of a `Runtime`, such as its drop,", "drop it outside");
         // Once it is stopping its end must be waited for, whether or not the waiting task is cancelled.
         crate::interrupt::shielded(|| {
             if !scheduler.join(timeout.and_then(park::deadline_in)) {
@@ -464,7 +471,7 @@ impl Drop for Runtime {
 
 impl fmt::Debug for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Runtime").finish_non_exhaustive()
+        f.debug_struct("Runtime").field("workers", &self.workers()).finish_non_exhaustive()
     }
 }
 
@@ -501,7 +508,8 @@ pub fn deadlock_detection() -> Result<(), DetectionOff> {
     }
 }
 
-/// [`Runtime::metrics`] for the runtime of the task that calls, else for the global one; all zero if there is none.
+/// [`Runtime::metrics`] for the runtime of the task that calls, else for the global one; all zero if there is none, as in a
+/// [simulation](crate::sim).
 pub fn metrics() -> Metrics {
     let context = current::context();
     if context.is_null() && GLOBAL.get().is_none() {
@@ -521,6 +529,11 @@ fn global() -> io::Result<&'static Runtime> {
 static GLOBAL: OnceLock<Runtime> = OnceLock::new();
 
 /// Starts the global runtime. `false` if it runs already.
+#[track_caller]
+fn refuse_to_start() {
+    sim::refuse_if_simulated("what starts a runtime", "call `throng::spawn`");
+}
+
 fn start_global(builder: Builder) -> io::Result<bool> {
     static STARTING: Mutex<()> = Mutex::new(());
     let _one_at_a_time = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -542,6 +555,9 @@ impl Builder {
     /// * [`AlreadyExists`](io::ErrorKind::AlreadyExists): the global runtime runs already. It stays as it is.
     /// * As [`build`](Builder::build).
     ///
+    /// # Panics
+    /// As there.
+    ///
     /// # Examples
     /// ```
     /// # fn main() -> std::io::Result<()> {
@@ -551,7 +567,9 @@ impl Builder {
     /// # }
     /// ```
     #[doc(alias = "GOMAXPROCS")]
+    #[track_caller]
     pub fn build_global(self) -> io::Result<()> {
+        refuse_to_start();
         if start_global(self)? {
             return Ok(());
         }
@@ -560,13 +578,17 @@ impl Builder {
     }
 }
 
-/// The scheduler that the caller's task runs on; else the global one.
+/// The scheduler that the caller's task runs on; else the global one. Simulated tasks, which can have no scheduler, get an error.
 fn scheduler<'a>() -> io::Result<&'a Scheduler> {
     let context = current::context();
     if context.is_null() {
         return Ok(global()?.scheduler());
     }
-    // SAFETY: no simulated task comes here, so the host is a scheduler; it outlives the task that asks, which is unfinished.
+    // SAFETY: a task that runs has a context.
+    if unsafe { (*context).is_simulated } {
+        return Err(io::Error::new(io::ErrorKind::Unsupported, "there is no runtime in a simulation"));
+    }
+    // SAFETY: so the host is a scheduler; it outlives the task that asks, which is unfinished.
     Ok(unsafe { &*(*context).host.cast::<Scheduler>() })
 }
 

@@ -191,6 +191,41 @@ fn no_address_space_for_a_stack() {
     own.run(|| assert_eq!(Builder::new().stack_size(32 << 20).spawn(|| 6).expect("spawned").join().expect("ok"), 6));
 }
 
+/// Workers that have run many tasks keep no room for them from others.
+#[test]
+fn room_that_was_freed_is_there_for_all() {
+    if !is_child() {
+        return passes_in_a_child("room_that_was_freed_is_there_for_all");
+    }
+    let own = Runtime::builder().workers(2).stack_size(1 << 20).build().expect("a runtime");
+    let spawn = || {
+        // On a plain thread.
+        let mut parked = Vec::new();
+        let error = loop {
+            match Builder::new().spawn_on(&own, throng::task::park) {
+                Ok(handle) => parked.push(handle),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::OutOfMemory, "{error}");
+        parked
+    };
+    // For the workers' own stacks.
+    own.run(|| ());
+    limit(libc::RLIMIT_AS, address_space() + (300 << 20));
+    let most = spawn();
+    let count = most.len();
+    println!("room for {count}");
+    assert!((20..1000).contains(&count), "room for {count}");
+    end(most);
+    for _ in 0..3 {
+        // Those who ended last may still be about to say so, and if a thread was started meanwhile it has its own.
+        let again = spawn();
+        assert!(again.len() > count / 2, "room for {} and not {count}", again.len());
+        end(again);
+    }
+}
+
 /// The kernel has a limit for the number of a process's mappings, past which each call that wants one fails.
 #[test]
 #[cfg(not(any(throng_tsan, throng_asan)))]

@@ -1,5 +1,6 @@
 //! What can't be simulated says so: it names the call, and what to do instead.
 
+use std::io::ErrorKind;
 use std::net::Ipv4Addr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, mpsc};
@@ -46,9 +47,29 @@ fn other_runtimes() {
     refused("`Runtime::run`", "call `throng::run`", move || a.run(|| ()));
     refused("`Runtime::spawn`", "call `throng::spawn` instead", move || drop(b.spawn(|| ())));
     refused("`Runtime::spawn`", "call `throng::spawn` instead", move || drop(task::Builder::new().spawn_on(&c, || ())));
-    refused("`runtime::Builder::build`", "call `throng::spawn` instead", || drop(Runtime::builder().build()));
-    refused("what waits for the end of a `Runtime`", "drop it outside instead", move || drop(Arc::into_inner(runtime)));
+    refused("what starts a runtime", "call `throng::spawn` instead", || drop(Runtime::builder().workers(1).build()));
+    refused("what starts a runtime", "call `throng::spawn` instead", || drop(Runtime::builder().build_global()));
+    refused("what waits for the end of a runtime", "drop it outside", move || drop(runtime));
     assert_eq!(sim::run(0, || throng::run(|| 5)), 5);
+    assert_eq!(sim::run(0, throng::runtime::metrics), Default::default());
+}
+
+/// Where it can't panic, since the task unwinds already, it is an error.
+#[test]
+fn sockets_of_a_task_that_unwinds() {
+    struct Accepts(net::TcpListener, mpsc::Sender<ErrorKind>);
+    impl Drop for Accepts {
+        fn drop(&mut self) {
+            self.1.send(self.0.accept().unwrap_err().kind()).unwrap();
+        }
+    }
+    let (tell, told) = mpsc::channel();
+    let accepts = Accepts(net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap(), tell);
+    failure(move || {
+        let _accepts = accepts;
+        panic!("it unwinds");
+    });
+    assert_eq!(told.recv(), Ok(ErrorKind::Unsupported));
 }
 
 #[test]

@@ -403,7 +403,10 @@ impl Scheduler {
     /// Starts the thread of a vacant seat.
     fn start_worker(&self, index: usize) -> io::Result<JoinHandle<()>> {
         let scheduler = self.me.upgrade().expect("whoever calls keeps it alive");
-        stack::reserve(self.default_class, worker::STACKS_KEPT)?;
+        stack::reserve(self.default_class, worker::STACKS_KEPT).map_err(|error| {
+            let what = "each worker keeps that many at hand: ask for fewer workers, or for a smaller stack_size";
+            io::Error::new(error.kind(), format!("{error}; {what}"))
+        })?;
         self.exits.lock().left += 1;
         let name = format!("{}-{index}", self.crew.name);
         let started = std::thread::Builder::new().name(name).spawn(move || worker::main(scheduler, index));
@@ -531,6 +534,7 @@ impl Worker {
     fn wait_as_spare(&self) -> Orders {
         let scheduler = &*self.scheduler;
         let seat = self.seat();
+        self.release_credits(0);
         // Once it has waited for that it waits for the last of its tasks.
         let mut until = Some(Instant::now() + SPARE_FOR);
         loop {

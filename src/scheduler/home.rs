@@ -28,6 +28,7 @@ use crate::control::Header;
 use crate::lock::Lock;
 use crate::primitive::{AtomicBool, AtomicU64, Ordering};
 use crate::tls::{Places, Version, View, Watch};
+use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::ptr::NonNull;
 
@@ -44,8 +45,8 @@ pub(super) struct Home {
     settled: AtomicU64,
     /// How many have left, and whether the thread wants to end.
     left: AtomicU64,
-    /// `None` before the seat's first thread.
-    watch: Lock<Option<Watch>>,
+    /// `None` before the seat's first thread. Now and then something is allocated under this one: hence no spin lock.
+    watch: Mutex<Option<Watch>>,
 }
 
 impl Home {
@@ -55,7 +56,7 @@ impl Home {
             is_filled: AtomicBool::new(false),
             settled: AtomicU64::new(0),
             left: AtomicU64::new(0),
-            watch: Lock::new(None),
+            watch: Mutex::new(None),
         }
     }
 

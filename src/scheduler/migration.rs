@@ -98,32 +98,32 @@ impl Counters {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metrics {
-    moved: u64,
-    searched: u64,
-    held: u64,
-    search_time: Duration,
+    migrations: u64,
+    guard_scans: u64,
+    guard_holds: u64,
+    guard_time: Duration,
 }
 
 impl Metrics {
     /// How often a task that had begun went on on another kernel thread than it had left.
     pub fn migrations(&self) -> u64 {
-        self.moved
+        self.migrations
     }
 
     /// How often the migration guard searched a stack.
     pub fn guard_scans(&self) -> u64 {
-        self.searched
+        self.guard_scans
     }
 
     /// How often a task was sent back to its own kernel thread: because of what the guard saw, or because it was
     /// [pinned](crate::task::pin), or for [`Migration::BeforeFirstRun`]'s sake.
     pub fn guard_holds(&self) -> u64 {
-        self.held
+        self.guard_holds
     }
 
     /// How much time the searches have taken, as far as that is known: one of 64 is timed.
     pub fn guard_time(&self) -> Duration {
-        self.search_time
+        self.guard_time
     }
 }
 
@@ -265,15 +265,15 @@ impl Scheduler {
         let mut timed = 0;
         for Counters { moved, searched, held, nanoseconds } in self.crew.iter().map(|seat| &seat.migrations) {
             let searched = searched.load(Ordering::Relaxed);
-            metrics.moved += moved.load(Ordering::Relaxed);
-            metrics.searched += searched;
-            metrics.held += held.load(Ordering::Relaxed);
+            metrics.migrations += moved.load(Ordering::Relaxed);
+            metrics.guard_scans += searched;
+            metrics.guard_holds += held.load(Ordering::Relaxed);
             let timed_here = searched.div_ceil(TIMED);
             timed += timed_here;
-            metrics.search_time += Duration::from_nanos(nanoseconds.load(Ordering::Relaxed));
+            metrics.guard_time += Duration::from_nanos(nanoseconds.load(Ordering::Relaxed));
         }
         if timed > 0 {
-            metrics.search_time = metrics.search_time.mul_f64(metrics.searched as f64 / timed as f64);
+            metrics.guard_time = metrics.guard_time.mul_f64(metrics.guard_scans as f64 / timed as f64);
         }
         metrics
     }

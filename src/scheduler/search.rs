@@ -263,6 +263,7 @@ impl Worker {
         let in_sight = self.has_to_stay_up();
         if !in_sight {
             self.look_for_libraries();
+            self.release_credits(0);
             if self.has_last_seat && !scheduler.set_aside.is_empty() {
                 // That isn't for this one, which perhaps was got up for it.
                 self.call_another();

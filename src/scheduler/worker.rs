@@ -607,11 +607,12 @@ impl Worker {
         let mut credits = self.credits.get();
         if credits == 0 {
             let class = self.scheduler.default_class;
-            credits = match stack::reserve(class, CREDIT_BATCH) {
-                Ok(()) => CREDIT_BATCH,
-                // There may be room for this one all the same.
-                Err(_) => stack::reserve(class, 1).map(|()| 1)?,
-            };
+            // Where there is no room for so many, there may be for this one.
+            let batch = !stack::is_scarce() && stack::reserve(class, CREDIT_BATCH).is_ok();
+            if !batch {
+                stack::reserve(class, 1)?;
+            }
+            credits = if batch { CREDIT_BATCH } else { 1 };
         }
         self.credits.set(credits - 1);
         Ok(())
@@ -619,12 +620,21 @@ impl Worker {
 
     #[inline]
     pub(super) fn return_credit(&self) {
-        let mut credits = self.credits.get() + 1;
-        if credits > CREDITS {
-            stack::release(self.scheduler.default_class, CREDITS / 2);
-            credits -= CREDITS / 2;
+        self.credits.set(self.credits.get() + 1);
+        if stack::is_scarce() {
+            self.release_credits(0);
+        } else if self.credits.get() > CREDITS {
+            self.release_credits(CREDITS / 2);
         }
-        self.credits.set(credits);
+    }
+
+    /// Leaves room for stacks to others. Before a worker sleeps it keeps none: those who spawn may be elsewhere.
+    pub(super) fn release_credits(&self, keep: usize) {
+        let credits = self.credits.get();
+        if credits > keep {
+            stack::release(self.scheduler.default_class, credits - keep);
+            self.credits.set(keep);
+        }
     }
 
     /// A fiber that will begin with the loop.

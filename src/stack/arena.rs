@@ -29,6 +29,8 @@ pub(super) struct Arena {
     growth: Mutex<Growth>,
     /// Whether some pool has more warm stacks than it may keep for ever.
     excess: StaticAtomicBool,
+    /// Whether the last attempt to grow failed.
+    scarce: StaticAtomicBool,
     pools: [Pool; Class::COUNT],
 }
 
@@ -94,6 +96,7 @@ impl Arena {
             slabs: Slabs::new(),
             growth: Mutex::new(Growth { guards, guards_left }),
             excess: StaticAtomicBool::new(false),
+            scarce: StaticAtomicBool::new(false),
             pools: [const { Pool::new() }; Class::COUNT],
         }
     }
@@ -112,9 +115,17 @@ impl Arena {
         let mut growth = self.growth.lock();
         // Others may take what was just made for us: the fast path asks for no lock.
         while !pool.try_reserve(count) {
-            self.grow(&mut growth, pool, class, count)?;
+            let grown = self.grow(&mut growth, pool, class, count);
+            // Relaxed: a hint.
+            self.scarce.store(grown.is_err(), Ordering::Relaxed);
+            grown?;
         }
         Ok(())
+    }
+
+    #[inline]
+    pub(super) fn is_scarce(&self) -> bool {
+        self.scarce.load(Ordering::Relaxed)
     }
 
     fn grow(&self, growth: &mut Growth, pool: &Pool, class: Class, count: usize) -> io::Result<()> {

@@ -19,6 +19,17 @@ pub(super) fn page_size() -> usize {
     *PAGE_SIZE
 }
 
+/// Stacks don't take the last address space: an allocator that gets none ends the process.
+const LEFT: usize = 1 << 20;
+
+/// As [`map`], if something is left behind it.
+pub(super) fn map_and_leave(bytes: usize) -> io::Result<NonNull<u8>> {
+    let base = map(bytes + LEFT)?;
+    // SAFETY: it is the end of the mapping just made.
+    unsafe { unmap(base.add(bytes), LEFT) };
+    Ok(base)
+}
+
 /// Maps `bytes` of readable and writable memory that is not there until it is touched, and never in huge pages.
 pub(super) fn map(bytes: usize) -> io::Result<NonNull<u8>> {
     // Address space is not memory: nothing is set aside for it.

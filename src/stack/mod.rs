@@ -97,6 +97,12 @@ pub(crate) fn reserve(class: Class, count: usize) -> io::Result<()> {
     ARENA.reserve(class, count)
 }
 
+/// Whether there was no more room when somebody last asked for it: whoever has some to spare should release it. A hint.
+#[inline]
+pub(crate) fn is_scarce() -> bool {
+    ARENA.is_scarce()
+}
+
 /// Gives up `count` reservations. The stacks held for them have been given back before.
 pub(crate) fn release(class: Class, count: usize) {
     ARENA.release(class, count);

@@ -126,7 +126,7 @@ impl Slabs {
     pub(super) fn grow(&self, class: Class, slots: usize, guards: Guards) -> io::Result<Fresh> {
         let bytes = slots.checked_mul(class.size()).filter(|&bytes| isize::try_from(bytes).is_ok());
         let bytes = bytes.ok_or(io::ErrorKind::OutOfMemory)?;
-        let base = memory::map(bytes)?;
+        let base = memory::map_and_leave(bytes)?;
         let fresh = Fresh { next: base, left: slots, class };
         if guards == Guards::Mprotect
             && let Err(error) = (0..slots).try_for_each(|index| guards.install(&[fresh.stack(index)]))
