@@ -112,6 +112,11 @@ impl Monitor {
         }
     }
 
+    /// Whether the calling thread is the monitor's.
+    pub(super) fn is_caller(&self) -> bool {
+        self.thread.get().is_some_and(|thread| thread.id() == thread::current().id())
+    }
+
     fn rouse(&self) {
         if let Some(thread) = self.thread.get() {
             thread.unpark();
