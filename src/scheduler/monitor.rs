@@ -4,7 +4,8 @@
 //! for want of work, is in the middle of a task. It is *stuck* if
 //!
 //! * its thread is asleep in the kernel: the task makes a system call that blocks, waits for a lock of `std`, or for C
-//!   code that does. Two looks, [`SECOND_LOOK`] apart, find it so, and no processor time spent in between; or
+//!   code that does. Two looks, [`SECOND_LOOK`] apart, find it so, and no processor time spent in between. Where the kernel
+//!   doesn't say (`/proc` isn't mounted, or no descriptor is left), it is one that hardly ran for [`TOO_LONG`]; or
 //! * it runs on: for [`TOO_LONG`] by the clock, and for [`TOO_BUSY`] by its own processor time, for a thread that others
 //!   keep from the processor isn't to blame; or
 //! * it is in an announced section ([`blocking`](crate::blocking())), and somebody wants work done, or a look was long
@@ -338,7 +339,12 @@ impl<'a> Watch<'a> {
             let record = &mut self.records[index];
             let is_unmoved = record.is_unmoved(seat, now);
             match seat.duty() {
-                SPARE => {}
+                SPARE => {
+                    // Relaxed: a hint.
+                    if seat.thread.load(Ordering::Relaxed) == 0 {
+                        record.thread.watch(0);
+                    }
+                }
                 STUCK if seat.sleep.is_asleep() => scheduler.reinstate(seat),
                 STUCK => scheduler.rescue(seat),
                 duty @ (AWAY | BRIEFLY_AWAY) => {
@@ -393,7 +399,7 @@ impl<'a> Watch<'a> {
             // Relaxed: a hint.
             if seat.turn.load(Ordering::Relaxed) == record.turn
                 && !seat.sleep.is_asleep()
-                && record.thread.is_asleep()
+                && record.thread.is_asleep() != Some(false)
                 && record.thread.busy() == busy
                 && scheduler.relieve(seat, ON)
             {
@@ -471,14 +477,15 @@ impl Record {
             return Verdict::Fine;
         }
         let busy = self.thread.busy();
-        if self.thread.is_asleep() {
-            return Verdict::Blocked(busy);
-        }
         let before = *self.busy.get_or_insert(busy);
-        if now - self.since >= TOO_LONG && busy.saturating_sub(before) >= TOO_BUSY {
-            return Verdict::RunsOn;
+        let is_long = now - self.since >= TOO_LONG;
+        match self.thread.is_asleep() {
+            Some(true) => Verdict::Blocked(busy),
+            _ if is_long && busy.saturating_sub(before) >= TOO_BUSY => Verdict::RunsOn,
+            // The kernel doesn't say: then one that doesn't run for so long is taken for one that sleeps.
+            None if is_long => Verdict::Blocked(busy),
+            _ => Verdict::Fine,
         }
-        Verdict::Fine
     }
 }
 
