@@ -8,7 +8,8 @@
 //!    looks; that is the business of [`census`], which also says why that is a moment, and what else a task could be
 //!    woken by;
 //! 2. and those that rest will find nothing to do: in no scheduler of the process is there a task in a queue, a slot,
-//!    the injector, or the inbox of one that rests, a timer, or anybody who waits for a socket.
+//!    the injector, or the inbox of one that rests, a timer, anybody who waits for a socket, or a worker whose monitor has yet
+//!    to see that it is stuck.
 //!
 //! From that moment on nothing happens: whatever a kernel thread would do, it does because another one wakes it, or
 //! because the kernel lets it, and each way of that is among the two. So the tasks wait for ever, and it doesn't matter how
@@ -23,7 +24,9 @@
 //!   moment it was woken, and so does 1.
 //! * **A worker is about to sleep**, or naps: as long as it isn't asleep it runs, and if it left work behind, 2. finds it.
 //! * **A helper thread of another runtime** wakes up now and then and looks after its workers: it may fire timers,
-//!   of which 2. says that there are none, and look for deadlocks, which one does at a time.
+//!   of which 2. says that there are none, and look for deadlocks, which one does at a time. And when it finds the last worker
+//!   stuck it may call a hook of the user's, who does in there what he likes. So it has to have found those that are: each
+//!   worker sleeps for want of work, or is off duty.
 //! * **Another runtime's tasks** may wake ours, and so may its poller and its timers: 2. asks all of them. One that starts
 //!   meanwhile has a thread that runs.
 //! * **A blocking section**, or a worker whose task blocks behind our back, in whatever call: not a rest, so its thread is
@@ -35,7 +38,8 @@
 //! unwinds from its wait, and `run` panics with the report. The other tasks stay as they are; many of them go on when they
 //! see the root task's ends of the channels dropped, and a service that waits for its next customer isn't to blame. If the
 //! looks go on finding the same deadlock (the root task is in a shield, or waits for a scope's tasks), all tasks of the
-//! runtime are cancelled. If that doesn't help either, the report goes to standard error, and they may wait.
+//! runtime are cancelled. If that doesn't help either, the report goes to standard error, and they may wait. So it does at once
+//! where tasks keep all the threads that there may be, as none is left on which one could unwind.
 //!
 //! A root task that itself waits in `run`, for another runtime's task, isn't told: the other runtime's deadlock is, and
 //! its end goes on to the first one.
@@ -78,9 +82,10 @@ pub enum OnDeadlock {
     /// Whoever waits gets a panic whose message is a report: each task, what it waits for, for how long, where it was
     /// spawned.
     ///
-    /// The task that is waited for is cancelled first, and unwinds. If it can't be, all of the runtime's tasks are. In a
-    /// program that is built with `panic = "abort"`, which can't unwind, the report is written to standard error, and
-    /// the program ends.
+    /// The task that is waited for is cancelled first, and unwinds. If it can't be, all of the runtime's tasks are. If that
+    /// doesn't help, or if all [`max_threads`](crate::runtime::Builder::max_threads) threads are blocked, so that none is left
+    /// to unwind on, the report is written to standard error, and they wait on. In a program that is built with
+    /// `panic = "abort"`, which can't unwind, it is written there as well, and the program ends.
     #[default]
     Panic,
     /// The report is written to standard error, once, and they wait on.
@@ -137,7 +142,9 @@ impl Scheduler {
         }
         let nothing_will_come = || {
             let whom = self.whom_to_tell();
-            (!whom.is_empty() && live().iter().all(|scheduler| scheduler.has_nothing_to_do())).then_some(whom)
+            let is_done =
+                |scheduler: &Arc<Scheduler>| scheduler.has_nothing_to_do() && scheduler.has_nobody_to_relieve();
+            (!whom.is_empty() && live().iter().all(is_done)).then_some(whom)
         };
         match census::when_still(nothing_will_come, |whom| self.tell(&whom)) {
             // It is looked at whether that has helped.
@@ -169,10 +176,24 @@ impl Scheduler {
         let idle = |seat: &Seat| seat.timers.is_empty() && !seat.has_work() && !has_mail(seat);
         // One that has ended, and has left tasks behind, has no workers.
         self.exits.lock().left == 0
+            || self.has_nobody()
             || self.injector.is_empty()
                 && self.set_aside.is_empty()
                 && self.crew.iter().all(idle)
                 && !self.netpoll.has_waiter()
+    }
+
+    /// Whether each thread that there may be is kept by a task: whatever lies in the queues, nobody is left to do it.
+    fn has_nobody(&self) -> bool {
+        // One that was called stuck as it went to sleep is there.
+        self.idle.on_duty() == 0
+            && self.crew.is_exhausted(&self.crew.roster.lock())
+            && self.crew.iter().all(|seat| !seat.sleep.is_asleep())
+    }
+
+    /// Whether its monitor has seen all that are stuck. For each that it has yet to see it may find nobody to take the place.
+    fn has_nobody_to_relieve(&self) -> bool {
+        self.exits.lock().left == 0 || self.crew.iter().all(|seat| !seat.is_on_duty() || seat.sleep.is_asleep())
     }
 
     /// It is a deadlock, and these wait.
@@ -182,6 +203,11 @@ impl Scheduler {
         if self.on_deadlock() == OnDeadlock::Report {
             if at_stage(NOT_TOLD).next().is_some() {
                 write_to_stderr(&self.report());
+            }
+            whom.iter().for_each(|entry| entry.set_stage(GIVEN_UP));
+        } else if self.has_nobody() {
+            if whom.iter().any(|entry| entry.stage() != GIVEN_UP) {
+                write_to_stderr(&format!("{}\nno thread is left to unwind them on, and they wait on", self.report()));
             }
             whom.iter().for_each(|entry| entry.set_stage(GIVEN_UP));
         } else if at_stage(NOT_TOLD).next().is_some() {

@@ -290,8 +290,13 @@ impl<'a> Watch<'a> {
         let monitor = &scheduler.monitor;
         let now = Instant::now();
         let timer = scheduler.crew.iter().filter(|seat| !seat.is_on_duty()).filter_map(|seat| seat.timers.next()).min();
-        let are_as_wanted =
-            scheduler.set_aside.is_empty() && scheduler.idle.on_duty() == scheduler.crew.roster.lock().wanted;
+        let are_as_wanted = {
+            let roster = scheduler.crew.roster.lock();
+            let on_duty = scheduler.idle.on_duty();
+            // Or there can't be as many until a task lets go of a thread, which then says that it is up.
+            on_duty == roster.wanted && scheduler.set_aside.is_empty()
+                || on_duty < roster.wanted && scheduler.crew.is_exhausted(&roster)
+        };
         let is_quiet = self.quiet_since.is_some_and(|since| now - since >= TO_SLEEP) && are_as_wanted;
         let state = if is_quiet {
             ASLEEP
