@@ -32,7 +32,8 @@
 //! that is off duty. A runtime with nothing to do has no tick.
 //!
 //! So the first task in a long while that blocks when all others work is seen within [`CALM`], and one that blocks after
-//! others did, or soon after the last worker got up, within a fraction of a millisecond.
+//! others did, or soon after the last worker got up, within a fraction of a millisecond. (Within [`QUIET`] if one sleeps: what
+//! the blocked one has woken may wait so long for that one's nap to end.)
 //!
 //! # Besides
 //! * It fires the timers of seats that are off duty, and of those that don't move.
