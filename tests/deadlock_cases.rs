@@ -536,25 +536,30 @@ fn a_spare_thread() {
     throng::run(|| assert_eq!(receiver.recv(), Ok(1)));
 }
 
-/// The only thread of a runtime blocks for ever, and as its monitor sees that it calls the hook, which sends. (To look for a
-/// deadlock in between takes some luck: hence so many.)
+/// The only thread of a runtime is blocked for ever, and when its monitor sees that a task waits for it, the hook is called, which
+/// sends. (To look for a deadlock in between takes some luck: hence so many.)
 fn a_hook_of_another_runtime() {
-    for wait in 0..60 {
+    for wait in 0..30 {
         let (sender, receiver) = unbounded();
         let short = Runtime::builder().workers(1).max_threads(1).on_shortage(move |_| sender.send(1_u8).unwrap());
         let (short, waits) = (short.build().unwrap(), runtime(OnDeadlock::Panic));
         let (release, released) = std::sync::mpsc::channel::<()>();
-        let blocks = short.spawn(move || {
+        let blocks = short.spawn(move || released.recv());
+        let (end, ends) = std::sync::mpsc::channel::<()>();
+        let spawner = std::thread::spawn(move || {
             let begun = Instant::now();
             // When the others have been asleep for some time.
-            while begun.elapsed() < Duration::from_micros(16_000 + 100 * wait) {
-                task::yield_now();
+            while begun.elapsed() < Duration::from_micros(40_000 + 200 * wait) {
+                std::hint::spin_loop();
             }
-            let _ = released.recv();
+            let _waits = short.spawn(|| ());
+            let _ = ends.recv();
+            drop(release);
         });
         waits.run(move || assert_eq!(receiver.recv(), Ok(1)));
-        drop(release);
-        blocks.join().unwrap();
+        drop(end);
+        spawner.join().unwrap();
+        assert!(blocks.join().unwrap().is_err());
     }
 }
 

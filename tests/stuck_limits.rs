@@ -303,3 +303,19 @@ fn threads_come_back_after_a_long_time() {
         }
     }
 }
+
+/// While nobody waits for a thread there is nothing to tell. It is told when somebody does, however long after.
+#[test]
+fn nothing_is_told_while_nobody_waits_for_a_thread() {
+    for workers in WORKERS {
+        for way in WAYS {
+            let (runtime, told) = with_hook(workers, workers);
+            let stuck = Stuck::new(&runtime, workers, way).all_begun();
+            thread::sleep(ms(50));
+            assert_eq!(told.lock().unwrap().len(), 0);
+            let waits = waits_for_a_thread(&runtime, &told);
+            stuck.release();
+            waits.join().unwrap();
+        }
+    }
+}

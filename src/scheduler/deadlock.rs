@@ -8,8 +8,7 @@
 //!    looks; that is the business of [`census`], which also says why that is a moment, and what else a task could be
 //!    woken by;
 //! 2. and those that rest will find nothing to do: in no scheduler of the process is there a task in a queue, a slot,
-//!    the injector, or the inbox of one that rests, a timer, anybody who waits for a socket, or a worker whose monitor has yet
-//!    to see that it is stuck.
+//!    the injector, or the inbox of one that rests, a timer, or anybody who waits for a socket.
 //!
 //! From that moment on nothing happens: whatever a kernel thread would do, it does because another one wakes it, or
 //! because the kernel lets it, and each way of that is among the two. So the tasks wait for ever, and it doesn't matter how
@@ -24,9 +23,10 @@
 //!   moment it was woken, and so does 1.
 //! * **A worker is about to sleep**, or naps: as long as it isn't asleep it runs, and if it left work behind, 2. finds it.
 //! * **A helper thread of another runtime** wakes up now and then and looks after its workers: it may fire timers,
-//!   of which 2. says that there are none, and look for deadlocks, which one does at a time. And when it finds the last worker
-//!   stuck it may call a hook of the user's, who does in there what he likes. So it has to have found those that are: each
-//!   worker sleeps for want of work, or is off duty.
+//!   of which 2. says that there are none, and look for deadlocks, which one does at a time.
+//!   When it finds that tasks wait while all threads are kept, it calls a hook of the user's, who does in there what he likes. So
+//!   tasks in queues are something to do, though nobody is left to do it, until the hook has been called. (If it is being called
+//!   the monitor doesn't rest.)
 //! * **Another runtime's tasks** may wake ours, and so may its poller and its timers: 2. asks all of them. One that starts
 //!   meanwhile has a thread that runs.
 //! * **A blocking section**, or a worker whose task blocks behind our back, in whatever call: not a rest, so its thread is
@@ -142,9 +142,7 @@ impl Scheduler {
         }
         let nothing_will_come = || {
             let whom = self.whom_to_tell();
-            let is_done =
-                |scheduler: &Arc<Scheduler>| scheduler.has_nothing_to_do() && scheduler.has_nobody_to_relieve();
-            (!whom.is_empty() && live().iter().all(is_done)).then_some(whom)
+            (!whom.is_empty() && live().iter().all(|scheduler| scheduler.has_nothing_to_do())).then_some(whom)
         };
         match census::when_still(nothing_will_come, |whom| self.tell(&whom)) {
             // It is looked at whether that has helped.
@@ -183,17 +181,14 @@ impl Scheduler {
                 && !self.netpoll.has_waiter()
     }
 
-    /// Whether each thread that there may be is kept by a task: whatever lies in the queues, nobody is left to do it.
+    /// Whether each thread that there may be is kept by a task: whatever lies in the queues, nobody is left to do it, and the
+    /// hook has been told.
     fn has_nobody(&self) -> bool {
         // One that was called stuck as it went to sleep is there.
         self.idle.on_duty() == 0
             && self.crew.is_exhausted(&self.crew.roster.lock())
             && self.crew.iter().all(|seat| !seat.sleep.is_asleep())
-    }
-
-    /// Whether its monitor has seen all that are stuck. For each that it has yet to see it may find nobody to take the place.
-    fn has_nobody_to_relieve(&self) -> bool {
-        self.exits.lock().left == 0 || self.crew.iter().all(|seat| !seat.is_on_duty() || seat.sleep.is_asleep())
+            && (self.shortage.is_given() || self.waiting() == 0)
     }
 
     /// It is a deadlock, and these wait.

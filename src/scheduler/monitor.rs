@@ -259,10 +259,12 @@ struct Watch<'a> {
     member: Member,
     records: Vec<Record>,
     interval: Duration,
-    /// When the looks were begun anew, when somebody was last found blocked, and since when all sleep.
+    /// When the looks were begun anew, when somebody was last found blocked, since when all sleep, and when they are looked at
+    /// again as those that may sleep for ever.
     begun: Instant,
     last_blocked: Option<Instant>,
     quiet_since: Option<Instant>,
+    next_deadlock: Option<Instant>,
     wave: Wave,
     woken: Vec<Wakeup>,
     /// When the processors were last counted.
@@ -279,6 +281,7 @@ impl<'a> Watch<'a> {
             begun: Instant::now(),
             last_blocked: None,
             quiet_since: None,
+            next_deadlock: None,
             wave: Wave::default(),
             woken: Vec::new(),
             counted: Instant::now(),
@@ -308,9 +311,14 @@ impl<'a> Watch<'a> {
         };
         monitor.doze(state);
         let look = if state == ASLEEP && scheduler.idle.all_sleep() {
-            // They have slept for some time: maybe for ever.
-            let slept = self.quiet_since.map_or(Duration::ZERO, |since| now - since);
-            scheduler.look_for_deadlock(slept).map(|again| now + again)
+            // Nobody is there to say that a task has come, of which the hook is to be told.
+            let owes_hook = scheduler.idle.on_duty() == 0 && !scheduler.shortage.is_given();
+            if !owes_hook || self.next_deadlock.is_none_or(|next| next <= now) {
+                // They have slept for some time: maybe for ever.
+                let slept = self.quiet_since.map_or(Duration::ZERO, |since| now - since);
+                self.next_deadlock = scheduler.look_for_deadlock(slept).map(|again| now + again);
+            }
+            self.next_deadlock.into_iter().chain(owes_hook.then(|| now + QUIET)).min()
         } else {
             // If it can't be roused yet, it looks again when it can.
             let anew = self.begun + TO_BEGIN_ANEW;
@@ -328,6 +336,7 @@ impl<'a> Watch<'a> {
         self.begun = Instant::now();
         self.interval = FIRST_LOOK;
         self.quiet_since = None;
+        self.next_deadlock = None;
     }
 
     fn look(&mut self, called: bool) {
@@ -452,6 +461,7 @@ impl<'a> Watch<'a> {
         if missing > 0
             && let Err(Short(error)) = scheduler.call_in(missing)
             && idle.on_duty() <= no_help
+            && scheduler.waiting() > 0
         {
             scheduler.shortage.give(scheduler.crew.threads(), error);
         }
