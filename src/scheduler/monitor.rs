@@ -40,6 +40,8 @@
 //! * Where the number of workers wasn't given, it asks every ten seconds for how many processors this process may use: the
 //!   quota of its control groups, and who of them may, can change.
 //! * When all have slept for a while it asks whether that may be for ever; see `deadlock.rs`.
+//! * A worker that moves, but takes so long for its turns that it would come to the injector, the timers and the poller after more
+//!   than [`CALM`], is told to look there after its next one.
 //! * If a worker too many sleeps, it gets that one up, to become spare.
 //! * If somebody is up and doesn't move while others sleep and none of them naps, it gets one up, which looks into the
 //!   queues and the slots, at the timers and the poller (see `search.rs`).
@@ -55,6 +57,7 @@ use super::Scheduler;
 use super::crew::{Seat, Short};
 use super::duty::{AWAY, BRIEFLY_AWAY, ON, SPARE, STUCK};
 use super::thread_state::ThreadState;
+use super::worker::INJECTOR_TURNS;
 use crate::census::Member;
 use crate::chaos;
 use crate::control::clock;
@@ -195,12 +198,14 @@ struct Record {
     /// When it was first seen at that turn, and how much processor time it had had.
     since: Instant,
     busy: Option<Duration>,
+    /// Its turn some time ago, and when that was.
+    round: (u32, Instant),
     thread: ThreadState,
 }
 
 impl Record {
     fn new(now: Instant) -> Record {
-        Record { turn: 0, since: now, busy: None, thread: ThreadState::unknown() }
+        Record { turn: 0, since: now, busy: None, round: (0, now), thread: ThreadState::unknown() }
     }
 
     /// Whether it is still at the turn it was at.
@@ -382,7 +387,10 @@ impl<'a> Watch<'a> {
                         }
                     }
                 }
-                _ => continue,
+                _ => {
+                    record.hasten(seat, now);
+                    continue;
+                }
             }
             if !seat.timers.is_empty() {
                 seat.timers.expire(now, &mut self.woken);
@@ -486,6 +494,17 @@ impl<'a> Watch<'a> {
 }
 
 impl Record {
+    /// It moves, but so slowly perhaps that it doesn't come to look around.
+    fn hasten(&mut self, seat: &Seat, now: Instant) {
+        let (turn, since) = self.round;
+        if self.turn.wrapping_sub(turn) >= INJECTOR_TURNS {
+            self.round = (self.turn, now);
+        } else if now - since >= CALM {
+            self.round = (self.turn, now);
+            seat.home.hasten();
+        }
+    }
+
     /// What is to be said of a worker that doesn't move.
     fn judge(&mut self, seat: &Seat, now: Instant) -> Verdict {
         // Relaxed: it doesn't change while the thread is in a task.
