@@ -147,7 +147,8 @@ impl Builder {
     /// or run on, or because the system has no more threads: once in the runtime's life. By default it is said on the
     /// standard error.
     ///
-    /// The hook runs on a thread that looks after the workers, so it should be short.
+    /// The hook runs on a thread that looks after the workers, so it should be short. Like a task it can't wait for its
+    /// runtime's end: to drop the runtime there is a panic.
     pub fn on_shortage(mut self, hook: impl Fn(&Shortage) + Send + Sync + 'static) -> Builder {
         self.on_shortage = Some(Arc::new(hook));
         self
@@ -372,7 +373,7 @@ impl Runtime {
     /// [`Unfinished`], which names the tasks that are left, and says what each of them does.
     ///
     /// # Panics
-    /// As dropping does: when it is called by one of the runtime's own tasks.
+    /// As dropping does: when it is called by one of the runtime's own tasks, or by its hook.
     ///
     /// # Examples
     /// ```
@@ -440,13 +441,13 @@ impl Runtime {
         let Some(scheduler) = self.scheduler.take() else { return Ok(()) };
         scheduler.stop();
         sim::refuse_if_simulated("what waits for the end of a runtime", "drop it outside");
-        if scheduler.is_host_of_caller() {
+        if scheduler.waits_for_caller() {
             if std::thread::panicking() {
                 return scheduler.unfinished_tasks().map_or(Ok(()), Err);
             }
             panic!(
-                "a runtime was dropped by one of its own tasks, which can't wait for its own end; its tasks have been \
-                 cancelled; drop it outside, or share it in an `Arc` that outlives its tasks"
+                "a runtime was dropped by one of its own tasks, or by its own hook, which can't wait for its own end; its \
+                 tasks have been cancelled; drop it outside, or share it in an `Arc` that outlives its tasks"
             );
         }
         // Once it is stopping its end must be waited for, whether or not the waiting task is cancelled.

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use throng::cancel::shield;
 use throng::chan::{Receiver, Sender, bounded, unbounded};
 use throng::net::UnixStream;
@@ -51,6 +51,8 @@ const CASES: &[(&str, End, fn())] = &[
         a_stuck_thread_in_the_strict_mode,
     ),
     ("a spare home", End::Returns, a_spare_home),
+    ("all threads blocked", End::Hangs("no thread is left to unwind them on"), all_threads_blocked),
+    ("all threads but one blocked", End::Returns, all_threads_but_one_blocked),
     ("report only", End::Hangs("waits to be unparked"), report_only),
     ("ignored", End::Returns, ignored),
     ("a timer", End::Returns, a_timer),
@@ -61,6 +63,7 @@ const CASES: &[(&str, End, fn())] = &[
     ("a thread that sleeps", End::Returns, a_thread_that_sleeps),
     ("a thread that waits for a time", End::Returns, a_thread_that_waits_for_a_time),
     ("a spare thread", End::Returns, a_spare_thread),
+    ("a hook of another runtime", End::Returns, a_hook_of_another_runtime),
     ("a thread that reads", End::Returns, a_thread_that_reads),
     ("a waker in a thread", End::Returns, a_waker_in_a_thread),
     ("a signal handler", End::Returns, a_signal_handler),
@@ -361,6 +364,32 @@ fn a_spare_home() {
     std::thread::scope(|threads| (0..5).for_each(|_| drop(threads.spawn(runtimes))));
 }
 
+/// Blocks so many kernel threads of a runtime for ever.
+fn block_threads(blocked: usize, max_threads: usize) {
+    let builder = Runtime::builder().workers(2).max_threads(max_threads).on_shortage(|_| {});
+    // To drop it would be to wait for them.
+    let runtime = Box::leak(Box::new(builder.build().unwrap()));
+    runtime.run(|| {
+        let block = || {
+            let lock = Mutex::new(());
+            let _first = lock.lock();
+            let _second = lock.lock();
+        };
+        let tasks: Vec<_> = (0..blocked).map(|_| throng::spawn(block)).collect();
+        tasks.into_iter().for_each(|task| task.join().unwrap());
+    });
+}
+
+fn all_threads_blocked() {
+    block_threads(3, 3);
+}
+
+/// There are fewer workers than are wanted, for ever.
+fn all_threads_but_one_blocked() {
+    let report = report(|| block_threads(3, 4));
+    assert!(report.contains("4 tasks wait") && report.contains("3 tasks like this"), "{report}");
+}
+
 fn report_only() {
     runtime(OnDeadlock::Report).run(hang);
 }
@@ -505,6 +534,33 @@ fn a_spare_thread() {
         let _ = released.recv();
     });
     throng::run(|| assert_eq!(receiver.recv(), Ok(1)));
+}
+
+/// The only thread of a runtime is blocked for ever, and when its monitor sees that a task waits for it, the hook is called, which
+/// sends. (To look for a deadlock in between takes some luck: hence so many.)
+fn a_hook_of_another_runtime() {
+    for wait in 0..30 {
+        let (sender, receiver) = unbounded();
+        let short = Runtime::builder().workers(1).max_threads(1).on_shortage(move |_| sender.send(1_u8).unwrap());
+        let (short, waits) = (short.build().unwrap(), runtime(OnDeadlock::Panic));
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let blocks = short.spawn(move || released.recv());
+        let (end, ends) = std::sync::mpsc::channel::<()>();
+        let spawner = std::thread::spawn(move || {
+            let begun = Instant::now();
+            // When the others have been asleep for some time.
+            while begun.elapsed() < Duration::from_micros(40_000 + 200 * wait) {
+                std::hint::spin_loop();
+            }
+            let _waits = short.spawn(|| ());
+            let _ = ends.recv();
+            drop(release);
+        });
+        waits.run(move || assert_eq!(receiver.recv(), Ok(1)));
+        drop(end);
+        spawner.join().unwrap();
+        assert!(blocks.join().unwrap().is_err());
+    }
 }
 
 fn a_thread_that_reads() {

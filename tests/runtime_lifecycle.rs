@@ -7,9 +7,10 @@ mod common;
 mod stuck;
 
 use common::{Dropped, message, runtime, until};
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::time::Duration;
 use stuck::{Stuck, Way, short_of_threads};
 use throng::cancel::Cancelled;
@@ -411,6 +412,64 @@ fn a_panicking_task_may_drop_its_runtime() {
     send.send(own).expect("a receiver");
     assert_eq!(message(&*handle.join().expect_err("a panic")), "the first panic");
     assert!(other.join().expect_err("cancelled").is::<Cancelled>());
+}
+
+#[test]
+fn so_it_is_in_its_hook() {
+    let place = Arc::new(Mutex::new(None::<Runtime>));
+    let (tell, told) = mpsc::channel();
+    let hook = {
+        let place = Arc::clone(&place);
+        move |_: &_| {
+            let own = place.lock().unwrap().take().expect("called once");
+            tell.send(catch_unwind(AssertUnwindSafe(|| drop(own)))).expect("a receiver");
+        }
+    };
+    let own = Runtime::builder().workers(1).max_threads(1).on_shortage(hook).build().expect("a runtime");
+    let (release, released) = mpsc::channel::<()>();
+    let mut held = place.lock().unwrap();
+    let (blocks, parks) = (own.spawn(move || released.recv()), own.spawn(task::park));
+    *held = Some(own);
+    drop(held);
+    let payload = told.recv().expect("a result").expect_err("a panic");
+    assert!(message(&*payload).contains("by its own hook"), "{}", message(&*payload));
+    drop(release);
+    assert!(blocks.join().expect("it returns").is_err());
+    assert!(parks.join().expect_err("cancelled").is::<Cancelled>());
+}
+
+/// A thread-local that a task has set keeps the runtime, and its destructor runs when the thread, which is spare, ends.
+#[test]
+fn a_thread_that_was_a_worker_may_drop_its_runtime() {
+    type Place = Arc<Mutex<Option<(Runtime, mpsc::Sender<()>)>>>;
+    struct AtTheEnd(Place);
+    impl Drop for AtTheEnd {
+        fn drop(&mut self) {
+            let taken = self.0.lock().unwrap().take();
+            if let Some((own, ended)) = taken {
+                drop(own);
+                ended.send(()).expect("a receiver");
+            }
+        }
+    }
+    thread_local!(static LEFT: Cell<Option<AtTheEnd>> = const { Cell::new(None) });
+    let own = runtime(1);
+    let place = Place::default();
+    let met = Arc::new(Barrier::new(2));
+    // They need a thread each, one of which is one too many afterwards.
+    let tasks = [(); 2].map(|()| {
+        let (at_the_end, met) = (AtTheEnd(Arc::clone(&place)), Arc::clone(&met));
+        own.spawn(move || {
+            LEFT.set(Some(at_the_end));
+            met.wait();
+        })
+    });
+    tasks.into_iter().for_each(|task| task.join().expect("no panic"));
+    let parks = own.spawn(task::park);
+    let (ended, has_ended) = mpsc::channel();
+    *place.lock().unwrap() = Some((own, ended));
+    assert!(parks.join().expect_err("cancelled").is::<Cancelled>());
+    has_ended.recv().expect("the runtime has ended");
 }
 
 #[test]

@@ -256,3 +256,66 @@ fn the_system_has_no_more_threads() {
     assert_eq!(waits.join().unwrap(), 2);
     stuck.release();
 }
+
+/// Without a descriptor the kernel can't be asked what a thread does. It is asked again when there is one.
+#[test]
+fn out_of_descriptors() {
+    if !is_child() {
+        return passes_in_a_child("out_of_descriptors");
+    }
+    for workers in WORKERS {
+        let runtime = short_of_threads(workers, 100);
+        // Of its threads none has been looked at.
+        let allowed = limit(libc::RLIMIT_NOFILE, 0);
+        for way in WAYS {
+            let stuck = Stuck::new(&runtime, workers + 1, way).all_begun();
+            assert_eq!(runtime.spawn(|| 1).join().unwrap(), 1);
+            stuck.release();
+        }
+        limit(libc::RLIMIT_NOFILE, allowed);
+        let stuck = Stuck::new(&runtime, workers + 1, Way::Sleeps).all_begun();
+        until(|| {
+            let mut open = std::fs::read_dir("/proc/self/fd").unwrap();
+            open.any(|file| std::fs::read_link(file.unwrap().path()).is_ok_and(|file| file.ends_with("stat")))
+        });
+        stuck.release();
+    }
+}
+
+/// All threads are kept, for so long that nobody looks after them any more. Those that come back are seen to get stuck again.
+#[test]
+fn threads_come_back_after_a_long_time() {
+    for workers in WORKERS {
+        for way in WAYS {
+            let runtime = short_of_threads(workers, workers + 1);
+            let stuck = Stuck::new(&runtime, workers, way).all_begun();
+            let other = Stuck::new(&runtime, 1, way).all_begun();
+            let again = Stuck::new(&runtime, workers, way);
+            thread::sleep(ms(50));
+            // Nobody joins, which would rouse the monitor.
+            drop(stuck);
+            let again = again.all_begun();
+            // As many as are wanted seem to be there: this one is spare.
+            drop(other);
+            let waits = runtime.spawn(|| ());
+            until(|| waits.is_finished());
+            again.release();
+        }
+    }
+}
+
+/// While nobody waits for a thread there is nothing to tell. It is told when somebody does, however long after.
+#[test]
+fn nothing_is_told_while_nobody_waits_for_a_thread() {
+    for workers in WORKERS {
+        for way in WAYS {
+            let (runtime, told) = with_hook(workers, workers);
+            let stuck = Stuck::new(&runtime, workers, way).all_begun();
+            thread::sleep(ms(50));
+            assert_eq!(told.lock().unwrap().len(), 0);
+            let waits = waits_for_a_thread(&runtime, &told);
+            stuck.release();
+            waits.join().unwrap();
+        }
+    }
+}

@@ -119,6 +119,39 @@ fn a_chain_of_hand_offs_does_not_starve_the_queue() {
     });
 }
 
+/// What comes from outside, and what has slept, waits for a few turns of those that yield, not for sixty-three, if each of these
+/// takes long. (In the middle of many: the machine may have no time for the thread that sees to that.)
+#[test]
+fn long_turns_make_nobody_wait_for_many() {
+    const ROUNDS: usize = 8;
+    let runtime = runtime(1);
+    let (turns, over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let busy = [(); 3].map(|()| {
+        let (turns, over) = (Arc::clone(&turns), Arc::clone(&over));
+        runtime.spawn(move || {
+            while !over.load(SeqCst) {
+                turns.fetch_add(1, SeqCst);
+                let begun = now();
+                while begun.elapsed() < Duration::from_millis(5) {
+                    std::hint::spin_loop();
+                }
+                task::yield_now();
+            }
+        })
+    });
+    until(|| turns.load(SeqCst) > 0);
+    let waited = |wait: &dyn Fn()| {
+        let before = turns.load(SeqCst);
+        wait();
+        turns.load(SeqCst) - before
+    };
+    let from_outside: usize = (0..ROUNDS).map(|_| waited(&|| runtime.spawn(|| ()).join().unwrap())).sum();
+    let asleep: usize = runtime.run(|| (0..ROUNDS).map(|_| waited(&|| task::sleep(Duration::from_micros(10)))).sum());
+    over.store(true, SeqCst);
+    busy.into_iter().for_each(|task| task.join().unwrap());
+    assert!(from_outside < 32 * ROUNDS && asleep < 32 * ROUNDS, "{from_outside} {asleep}");
+}
+
 #[test]
 fn yielding_outside_a_task_returns() {
     task::yield_now();

@@ -272,6 +272,12 @@ impl Crew {
         is_on_duty.then_some(last)
     }
 
+    /// Whether every thread that there may be is kept by a task, or works.
+    pub(super) fn is_exhausted(&self, roster: &Roster) -> bool {
+        let none_is_free = roster.spares.is_empty() && roster.vacant.is_empty() && roster.leaving == 0;
+        none_is_free && self.len() == self.seats.len()
+    }
+
     /// A seat without a thread; the last one only if there is no other.
     fn vacant_seat(&self, roster: &mut Roster) -> Option<usize> {
         let other = roster.vacant.iter().rposition(|&index| !self.is_last(index));
@@ -485,6 +491,9 @@ impl Worker {
             thread_state::set_slice(0, None);
             if scheduler.idle.on_duty() < roster.wanted + roster.extra {
                 seat.duty.take_up(&scheduler.idle);
+                drop(roster);
+                // Where all threads were kept the monitor sleeps perhaps.
+                scheduler.monitor.note_up(false);
                 return Orders::Work;
             }
         } else if has_surplus {

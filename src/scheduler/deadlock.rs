@@ -24,6 +24,9 @@
 //! * **A worker is about to sleep**, or naps: as long as it isn't asleep it runs, and if it left work behind, 2. finds it.
 //! * **A helper thread of another runtime** wakes up now and then and looks after its workers: it may fire timers,
 //!   of which 2. says that there are none, and look for deadlocks, which one does at a time.
+//!   When it finds that tasks wait while all threads are kept, it calls a hook of the user's, who does in there what he likes. So
+//!   tasks in queues are something to do, though nobody is left to do it, until the hook has been called. (If it is being called
+//!   the monitor doesn't rest.)
 //! * **Another runtime's tasks** may wake ours, and so may its poller and its timers: 2. asks all of them. One that starts
 //!   meanwhile has a thread that runs.
 //! * **A blocking section**, or a worker whose task blocks behind our back, in whatever call: not a rest, so its thread is
@@ -35,7 +38,8 @@
 //! unwinds from its wait, and `run` panics with the report. The other tasks stay as they are; many of them go on when they
 //! see the root task's ends of the channels dropped, and a service that waits for its next customer isn't to blame. If the
 //! looks go on finding the same deadlock (the root task is in a shield, or waits for a scope's tasks), all tasks of the
-//! runtime are cancelled. If that doesn't help either, the report goes to standard error, and they may wait.
+//! runtime are cancelled. If that doesn't help either, the report goes to standard error, and they may wait. So it does at once
+//! where tasks keep all the threads that there may be, as none is left on which one could unwind.
 //!
 //! A root task that itself waits in `run`, for another runtime's task, isn't told: the other runtime's deadlock is, and
 //! its end goes on to the first one.
@@ -78,9 +82,10 @@ pub enum OnDeadlock {
     /// Whoever waits gets a panic whose message is a report: each task, what it waits for, for how long, where it was
     /// spawned.
     ///
-    /// The task that is waited for is cancelled first, and unwinds. If it can't be, all of the runtime's tasks are. In a
-    /// program that is built with `panic = "abort"`, which can't unwind, the report is written to standard error, and
-    /// the program ends.
+    /// The task that is waited for is cancelled first, and unwinds. If it can't be, all of the runtime's tasks are. If that
+    /// doesn't help, or if all [`max_threads`](crate::runtime::Builder::max_threads) threads are blocked, so that none is left
+    /// to unwind on, the report is written to standard error, and they wait on. In a program that is built with
+    /// `panic = "abort"`, which can't unwind, it is written there as well, and the program ends.
     #[default]
     Panic,
     /// The report is written to standard error, once, and they wait on.
@@ -169,10 +174,21 @@ impl Scheduler {
         let idle = |seat: &Seat| seat.timers.is_empty() && !seat.has_work() && !has_mail(seat);
         // One that has ended, and has left tasks behind, has no workers.
         self.exits.lock().left == 0
+            || self.has_nobody()
             || self.injector.is_empty()
                 && self.set_aside.is_empty()
                 && self.crew.iter().all(idle)
                 && !self.netpoll.has_waiter()
+    }
+
+    /// Whether each thread that there may be is kept by a task: whatever lies in the queues, nobody is left to do it, and the
+    /// hook has been told.
+    fn has_nobody(&self) -> bool {
+        // One that was called stuck as it went to sleep is there.
+        self.idle.on_duty() == 0
+            && self.crew.is_exhausted(&self.crew.roster.lock())
+            && self.crew.iter().all(|seat| !seat.sleep.is_asleep())
+            && (self.shortage.is_given() || self.waiting() == 0)
     }
 
     /// It is a deadlock, and these wait.
@@ -182,6 +198,11 @@ impl Scheduler {
         if self.on_deadlock() == OnDeadlock::Report {
             if at_stage(NOT_TOLD).next().is_some() {
                 write_to_stderr(&self.report());
+            }
+            whom.iter().for_each(|entry| entry.set_stage(GIVEN_UP));
+        } else if self.has_nobody() {
+            if whom.iter().any(|entry| entry.stage() != GIVEN_UP) {
+                write_to_stderr(&format!("{}\nno thread is left to unwind them on, and they wait on", self.report()));
             }
             whom.iter().for_each(|entry| entry.set_stage(GIVEN_UP));
         } else if at_stage(NOT_TOLD).next().is_some() {

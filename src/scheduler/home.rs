@@ -26,7 +26,7 @@
 use super::Runnable;
 use crate::control::Header;
 use crate::lock::Lock;
-use crate::primitive::{AtomicBool, AtomicU64, Ordering};
+use crate::primitive::{AtomicU8, AtomicU64, Ordering};
 use crate::tls::{Places, Version, View, Watch};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -36,11 +36,16 @@ use std::ptr::NonNull;
 const WANTS_TO_END: u64 = 1;
 const ONE_LEFT: u64 = 2;
 
+// What the seat's thread looks at in each turn.
+const FILLED: u8 = 1;
+/// It should look around: the injector, the timers or the poller have waited for long.
+const HASTE: u8 = 2;
+
 /// What of a seat is its tasks' home.
 pub(super) struct Home {
     inbox: Lock<VecDeque<Runnable>>,
-    /// Whether there is something in it. Written under its lock.
-    is_filled: AtomicBool,
+    /// `FILLED` if there is something in it, and `HASTE`. The former is written under its lock.
+    notes: AtomicU8,
     /// How many tasks have settled here, less those that ended here. Written by the thread alone.
     settled: AtomicU64,
     /// How many have left, and whether the thread wants to end.
@@ -53,7 +58,7 @@ impl Home {
     pub(super) fn new() -> Home {
         Home {
             inbox: Lock::new(VecDeque::new()),
-            is_filled: AtomicBool::new(false),
+            notes: AtomicU8::new(0),
             settled: AtomicU64::new(0),
             left: AtomicU64::new(0),
             watch: Mutex::new(None),
@@ -74,7 +79,7 @@ impl Home {
         let was_empty = inbox.len() == 1;
         if was_empty {
             // Relaxed: the thread that matters is woken afterwards, which orders it; to others it is a hint.
-            self.is_filled.store(true, Ordering::Relaxed);
+            self.notes.fetch_or(FILLED, Ordering::Relaxed);
         }
         was_empty
     }
@@ -84,7 +89,7 @@ impl Home {
         let mut inbox = self.inbox.lock();
         let Runnable(task) = inbox.pop_front()?;
         if inbox.is_empty() {
-            self.is_filled.store(false, Ordering::Relaxed);
+            self.notes.fetch_and(!FILLED, Ordering::Relaxed);
         }
         drop(inbox);
         // SAFETY: it came out of a queue, so it is alive and ours.
@@ -95,7 +100,24 @@ impl Home {
     /// Whether there is something in the inbox. For all but the seat's thread a hint.
     #[inline]
     pub(super) fn is_filled(&self) -> bool {
-        self.is_filled.load(Ordering::Relaxed)
+        self.notes.load(Ordering::Relaxed) & FILLED != 0
+    }
+
+    /// Whether the seat's thread is to do more than to take what is next in its queue.
+    #[inline]
+    pub(super) fn has_notes(&self) -> bool {
+        self.notes.load(Ordering::Relaxed) != 0
+    }
+
+    /// Has the seat's thread look around between two tasks, soon.
+    pub(super) fn hasten(&self) {
+        self.notes.fetch_or(HASTE, Ordering::Relaxed);
+    }
+
+    /// For the seat's thread: whether it was to look around.
+    pub(super) fn take_haste(&self) -> bool {
+        // Relaxed (all): hints.
+        self.notes.fetch_and(!HASTE, Ordering::Relaxed) & HASTE != 0
     }
 
     /// A task has its home here from now on, or has ended here. For the seat's thread.

@@ -207,7 +207,7 @@ impl Worker {
     /// The first in the queue or in the inbox: each in turn if there is something in both.
     #[inline]
     pub(super) fn pop(&self) -> Option<NonNull<Header>> {
-        if self.seat().home.is_filled() {
+        if self.seat().home.has_notes() {
             return self.pop_either();
         }
         self.queue.pop().map(|Runnable(task)| task)
@@ -215,6 +215,11 @@ impl Worker {
 
     #[cold]
     fn pop_either(&self) -> Option<NonNull<Header>> {
+        if self.seat().home.take_haste()
+            && let task @ Some(_) = self.look_outside()
+        {
+            return task;
+        }
         // Not by the number of the turn: where the slot has every other one, one of the two would have all the rest.
         let queue_first = self.queue_first.get();
         self.queue_first.set(!queue_first);

@@ -211,10 +211,11 @@ impl Scheduler {
         self.local().is_some()
     }
 
-    /// Whether the caller is one of this scheduler's tasks.
-    pub(crate) fn is_host_of_caller(&self) -> bool {
+    /// Whether the caller is what the scheduler's end waits for, and so can't wait for that: one of its tasks, or its hook.
+    pub(crate) fn waits_for_caller(&self) -> bool {
         // SAFETY: the task that calls is alive.
-        current::task().is_some_and(|task| unsafe { task.as_ref() }.is_hosted_by(self.as_host()))
+        let is_host = current::task().is_some_and(|task| unsafe { task.as_ref() }.is_hosted_by(self.as_host()));
+        is_host || self.monitor.is_caller()
     }
 
     /// Makes sure of room for a task's stack. Every admitted task is launched.
@@ -336,9 +337,13 @@ impl Scheduler {
         } else {
             drop(exits);
         }
+        let own = std::thread::current().id();
         for thread in self.take_threads().into_iter().chain(self.monitor_thread.lock().take()) {
-            // It has said that it ends, so this takes no time; and a worker's thread doesn't panic.
-            let _ = thread.join();
+            // One that has been a worker may come here itself: by the destructor of what a task has left in a thread-local.
+            if thread.thread().id() != own {
+                // It has said that it ends, so this takes no time; and a worker's thread doesn't panic.
+                let _ = thread.join();
+            }
         }
         true
     }

@@ -4,7 +4,8 @@
 //! for want of work, is in the middle of a task. It is *stuck* if
 //!
 //! * its thread is asleep in the kernel: the task makes a system call that blocks, waits for a lock of `std`, or for C
-//!   code that does. Two looks, [`SECOND_LOOK`] apart, find it so, and no processor time spent in between; or
+//!   code that does. Two looks, [`SECOND_LOOK`] apart, find it so, and no processor time spent in between. Where the kernel
+//!   doesn't say (`/proc` isn't mounted, or no descriptor is left), it is one that hardly ran for [`TOO_LONG`]; or
 //! * it runs on: for [`TOO_LONG`] by the clock, and for [`TOO_BUSY`] by its own processor time, for a thread that others
 //!   keep from the processor isn't to blame; or
 //! * it is in an announced section ([`blocking`](crate::blocking())), and somebody wants work done, or a look was long
@@ -31,13 +32,16 @@
 //! that is off duty. A runtime with nothing to do has no tick.
 //!
 //! So the first task in a long while that blocks when all others work is seen within [`CALM`], and one that blocks after
-//! others did, or soon after the last worker got up, within a fraction of a millisecond.
+//! others did, or soon after the last worker got up, within a fraction of a millisecond. (Within [`QUIET`] if one sleeps: what
+//! the blocked one has woken may wait so long for that one's nap to end.)
 //!
 //! # Besides
 //! * It fires the timers of seats that are off duty, and of those that don't move.
 //! * Where the number of workers wasn't given, it asks every ten seconds for how many processors this process may use: the
 //!   quota of its control groups, and who of them may, can change.
 //! * When all have slept for a while it asks whether that may be for ever; see `deadlock.rs`.
+//! * A worker that moves, but takes so long for its turns that it would come to the injector, the timers and the poller after more
+//!   than [`CALM`], is told to look there after its next one.
 //! * If a worker too many sleeps, it gets that one up, to become spare.
 //! * If somebody is up and doesn't move while others sleep and none of them naps, it gets one up, which looks into the
 //!   queues and the slots, at the timers and the poller (see `search.rs`).
@@ -53,6 +57,7 @@ use super::Scheduler;
 use super::crew::{Seat, Short};
 use super::duty::{AWAY, BRIEFLY_AWAY, ON, SPARE, STUCK};
 use super::thread_state::ThreadState;
+use super::worker::INJECTOR_TURNS;
 use crate::census::Member;
 use crate::chaos;
 use crate::control::clock;
@@ -110,6 +115,11 @@ impl Monitor {
         if !self.called.swap(true, Ordering::Release) {
             self.rouse();
         }
+    }
+
+    /// Whether the calling thread is the monitor's.
+    pub(super) fn is_caller(&self) -> bool {
+        self.thread.get().is_some_and(|thread| thread.id() == thread::current().id())
     }
 
     fn rouse(&self) {
@@ -188,12 +198,14 @@ struct Record {
     /// When it was first seen at that turn, and how much processor time it had had.
     since: Instant,
     busy: Option<Duration>,
+    /// Its turn some time ago, and when that was.
+    round: (u32, Instant),
     thread: ThreadState,
 }
 
 impl Record {
     fn new(now: Instant) -> Record {
-        Record { turn: 0, since: now, busy: None, thread: ThreadState::unknown() }
+        Record { turn: 0, since: now, busy: None, round: (0, now), thread: ThreadState::unknown() }
     }
 
     /// Whether it is still at the turn it was at.
@@ -252,10 +264,12 @@ struct Watch<'a> {
     member: Member,
     records: Vec<Record>,
     interval: Duration,
-    /// When the looks were begun anew, when somebody was last found blocked, and since when all sleep.
+    /// When the looks were begun anew, when somebody was last found blocked, since when all sleep, and when they are looked at
+    /// again as those that may sleep for ever.
     begun: Instant,
     last_blocked: Option<Instant>,
     quiet_since: Option<Instant>,
+    next_deadlock: Option<Instant>,
     wave: Wave,
     woken: Vec<Wakeup>,
     /// When the processors were last counted.
@@ -272,6 +286,7 @@ impl<'a> Watch<'a> {
             begun: Instant::now(),
             last_blocked: None,
             quiet_since: None,
+            next_deadlock: None,
             wave: Wave::default(),
             woken: Vec::new(),
             counted: Instant::now(),
@@ -284,8 +299,13 @@ impl<'a> Watch<'a> {
         let monitor = &scheduler.monitor;
         let now = Instant::now();
         let timer = scheduler.crew.iter().filter(|seat| !seat.is_on_duty()).filter_map(|seat| seat.timers.next()).min();
-        let are_as_wanted =
-            scheduler.set_aside.is_empty() && scheduler.idle.on_duty() == scheduler.crew.roster.lock().wanted;
+        let are_as_wanted = {
+            let roster = scheduler.crew.roster.lock();
+            let on_duty = scheduler.idle.on_duty();
+            // Or there can't be as many until a task lets go of a thread, which then says that it is up.
+            on_duty == roster.wanted && scheduler.set_aside.is_empty()
+                || on_duty < roster.wanted && scheduler.crew.is_exhausted(&roster)
+        };
         let is_quiet = self.quiet_since.is_some_and(|since| now - since >= TO_SLEEP) && are_as_wanted;
         let state = if is_quiet {
             ASLEEP
@@ -296,9 +316,14 @@ impl<'a> Watch<'a> {
         };
         monitor.doze(state);
         let look = if state == ASLEEP && scheduler.idle.all_sleep() {
-            // They have slept for some time: maybe for ever.
-            let slept = self.quiet_since.map_or(Duration::ZERO, |since| now - since);
-            scheduler.look_for_deadlock(slept).map(|again| now + again)
+            // Nobody is there to say that a task has come, of which the hook is to be told.
+            let owes_hook = scheduler.idle.on_duty() == 0 && !scheduler.shortage.is_given();
+            if !owes_hook || self.next_deadlock.is_none_or(|next| next <= now) {
+                // They have slept for some time: maybe for ever.
+                let slept = self.quiet_since.map_or(Duration::ZERO, |since| now - since);
+                self.next_deadlock = scheduler.look_for_deadlock(slept).map(|again| now + again);
+            }
+            self.next_deadlock.into_iter().chain(owes_hook.then(|| now + QUIET)).min()
         } else {
             // If it can't be roused yet, it looks again when it can.
             let anew = self.begun + TO_BEGIN_ANEW;
@@ -316,6 +341,7 @@ impl<'a> Watch<'a> {
         self.begun = Instant::now();
         self.interval = FIRST_LOOK;
         self.quiet_since = None;
+        self.next_deadlock = None;
     }
 
     fn look(&mut self, called: bool) {
@@ -333,7 +359,12 @@ impl<'a> Watch<'a> {
             let record = &mut self.records[index];
             let is_unmoved = record.is_unmoved(seat, now);
             match seat.duty() {
-                SPARE => {}
+                SPARE => {
+                    // Relaxed: a hint.
+                    if seat.thread.load(Ordering::Relaxed) == 0 {
+                        record.thread.watch(0);
+                    }
+                }
                 STUCK if seat.sleep.is_asleep() => scheduler.reinstate(seat),
                 STUCK => scheduler.rescue(seat),
                 duty @ (AWAY | BRIEFLY_AWAY) => {
@@ -356,7 +387,10 @@ impl<'a> Watch<'a> {
                         }
                     }
                 }
-                _ => continue,
+                _ => {
+                    record.hasten(seat, now);
+                    continue;
+                }
             }
             if !seat.timers.is_empty() {
                 seat.timers.expire(now, &mut self.woken);
@@ -388,7 +422,7 @@ impl<'a> Watch<'a> {
             // Relaxed: a hint.
             if seat.turn.load(Ordering::Relaxed) == record.turn
                 && !seat.sleep.is_asleep()
-                && record.thread.is_asleep()
+                && record.thread.is_asleep() != Some(false)
                 && record.thread.busy() == busy
                 && scheduler.relieve(seat, ON)
             {
@@ -435,6 +469,7 @@ impl<'a> Watch<'a> {
         if missing > 0
             && let Err(Short(error)) = scheduler.call_in(missing)
             && idle.on_duty() <= no_help
+            && scheduler.waiting() > 0
         {
             scheduler.shortage.give(scheduler.crew.threads(), error);
         }
@@ -459,6 +494,17 @@ impl<'a> Watch<'a> {
 }
 
 impl Record {
+    /// It moves, but so slowly perhaps that it doesn't come to look around.
+    fn hasten(&mut self, seat: &Seat, now: Instant) {
+        let (turn, since) = self.round;
+        if self.turn.wrapping_sub(turn) >= INJECTOR_TURNS {
+            self.round = (self.turn, now);
+        } else if now - since >= CALM {
+            self.round = (self.turn, now);
+            seat.home.hasten();
+        }
+    }
+
     /// What is to be said of a worker that doesn't move.
     fn judge(&mut self, seat: &Seat, now: Instant) -> Verdict {
         // Relaxed: it doesn't change while the thread is in a task.
@@ -466,14 +512,15 @@ impl Record {
             return Verdict::Fine;
         }
         let busy = self.thread.busy();
-        if self.thread.is_asleep() {
-            return Verdict::Blocked(busy);
-        }
         let before = *self.busy.get_or_insert(busy);
-        if now - self.since >= TOO_LONG && busy.saturating_sub(before) >= TOO_BUSY {
-            return Verdict::RunsOn;
+        let is_long = now - self.since >= TOO_LONG;
+        match self.thread.is_asleep() {
+            Some(true) => Verdict::Blocked(busy),
+            _ if is_long && busy.saturating_sub(before) >= TOO_BUSY => Verdict::RunsOn,
+            // The kernel doesn't say: then one that doesn't run for so long is taken for one that sleeps.
+            None if is_long => Verdict::Blocked(busy),
+            _ => Verdict::Fine,
         }
-        Verdict::Fine
     }
 }
 

@@ -56,6 +56,11 @@ impl Warning {
         Warning { hook: hook.unwrap_or(to_standard_error), given: AtomicBool::new(false) }
     }
 
+    pub(super) fn is_given(&self) -> bool {
+        // Relaxed: for others than the monitor a hint; see `deadlock.rs` for when it is more.
+        self.given.load(Ordering::Relaxed)
+    }
+
     pub(super) fn give(&self, threads: usize, error: Option<io::Error>) {
         // Relaxed: only the monitor does this.
         if !self.given.swap(true, Ordering::Relaxed) {

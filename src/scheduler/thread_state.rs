@@ -20,21 +20,22 @@ impl ThreadState {
 
     /// Watches this thread from now on. `false` if there is none.
     pub(super) fn watch(&mut self, thread: libc::pid_t) -> bool {
-        if self.thread != thread {
+        if self.thread != thread || self.stat.is_none() {
             self.thread = thread;
-            self.stat = procfs::of_thread(thread.cast_unsigned(), "stat").ok();
+            // There may be no descriptor for it just now.
+            self.stat = if thread == 0 { None } else { procfs::of_thread(thread.cast_unsigned(), "stat").ok() };
         }
         thread != 0
     }
 
-    /// Whether it sleeps in the kernel, for whatever reason. `false` if that can't be known.
-    pub(super) fn is_asleep(&self) -> bool {
+    /// Whether it sleeps in the kernel, for whatever reason. `None` if that can't be known.
+    pub(super) fn is_asleep(&self) -> Option<bool> {
         let mut line = [0; 512];
-        let Some(Ok(length)) = self.stat.as_ref().map(|stat| stat.read_at(&mut line, 0)) else { return false };
+        let length = self.stat.as_ref()?.read_at(&mut line, 0).ok()?;
         // `4711 (a name) S ..`: the name may hold anything, a closing parenthesis too.
         let line = &line[..length];
-        let state = line.iter().rposition(|&byte| byte == b')').and_then(|at| line.get(at + 2));
-        matches!(state, Some(b'S' | b'D'))
+        let state = line.iter().rposition(|&byte| byte == b')').and_then(|at| line.get(at + 2))?;
+        Some(matches!(state, b'S' | b'D'))
     }
 
     pub(super) fn set_slice(&self, slice: Option<Duration>) {
@@ -102,16 +103,16 @@ mod tests {
         let mut state = ThreadState::unknown();
         assert!(!state.watch(0));
         assert!(state.watch(told.recv().unwrap()));
-        while !state.is_asleep() {
+        while state.is_asleep() != Some(true) {
             std::thread::yield_now();
         }
         let busy = state.busy();
-        assert!(state.is_asleep());
+        assert_eq!(state.is_asleep(), Some(true));
         assert_eq!(state.busy(), busy);
         drop(send);
         thread.join().unwrap();
         // The kernel may not be done with it.
-        while state.is_asleep() {
+        while state.is_asleep() == Some(true) {
             std::thread::yield_now();
         }
 
@@ -121,6 +122,6 @@ mod tests {
         while own.busy() == before {
             std::hint::spin_loop();
         }
-        assert!(!own.is_asleep());
+        assert_eq!(own.is_asleep(), Some(false));
     }
 }

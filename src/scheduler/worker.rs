@@ -24,7 +24,8 @@
 //! A chain of hand-offs through the next slot shares one turn at the queue: after [`HAND_OFFS`] of them the woken task
 //! goes behind the queue. Every [`INJECTOR_TURNS`] turns the injector comes first, or every
 //! [`SET_ASIDE_TURNS`] what was set aside; every [`TIMER_TURNS`] the clock is read if there are timers, and every
-//! [`POLL_TURNS`] the poller is asked if there are sockets.
+//! [`POLL_TURNS`] the poller is asked if there are sockets. Where turns are so long that this takes milliseconds, the monitor has
+//! the worker do all that between two of them.
 
 use super::crew::Seat;
 use super::duty::{AWAY, ON};
@@ -55,7 +56,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 const HAND_OFFS: u32 = 128;
-const INJECTOR_TURNS: u32 = 64;
+pub(super) const INJECTOR_TURNS: u32 = 64;
 pub(super) const SET_ASIDE_TURNS: u32 = 512;
 const TIMER_TURNS: u32 = 16;
 const POLL_TURNS: u32 = 64;
@@ -517,6 +518,14 @@ impl Worker {
         } else {
             self.take_injected().or_else(|| self.take_set_aside())
         }
+    }
+
+    /// All of them at once: its turns are so long that each would wait for long.
+    #[cold]
+    pub(super) fn look_outside(&self) -> Option<NonNull<Header>> {
+        self.expire_timers();
+        self.poll_now();
+        self.take_injected().or_else(|| self.take_set_aside())
     }
 
     /// Takes a batch from the injector.
