@@ -26,10 +26,10 @@
 //!
 //! # When it looks
 //! A look costs some ten microseconds of processor time, most of it for waking up. So it looks often only if there is
-//! reason to: [`FIRST_LOOK`] after somebody got up, and as long as it finds workers asleep in the kernel; then half as
-//! often each time, down to a look each [`CALM`] if all workers are up, and each [`QUIET`] if one sleeps and so can look
-//! after the others. When all have slept for some time it sleeps too, until somebody gets up, or until a timer of a seat
-//! that is off duty. A runtime with nothing to do has no tick.
+//! reason to: [`FIRST_LOOK`] after somebody got up, and as long as it finds workers asleep in the kernel ([`IN_A_WAVE`] in a
+//! wave, whose threads are up sooner than that); then half as often each time, down to a look each [`CALM`] if all workers
+//! are up, and each [`QUIET`] if one sleeps and so can look after the others. When all have slept for some time it sleeps
+//! too, until somebody gets up, or until a timer of a seat that is off duty. A runtime with nothing to do has no tick.
 //!
 //! So the first task in a long while that blocks when all others work is seen within [`CALM`], and one that blocks after
 //! others did, or soon after the last worker got up, within a fraction of a millisecond. (Within [`QUIET`] if one sleeps: what
@@ -68,6 +68,7 @@ use std::time::{Duration, Instant};
 
 const FIRST_LOOK: Duration = Duration::from_micros(300);
 const SECOND_LOOK: Duration = Duration::from_micros(40);
+const IN_A_WAVE: Duration = Duration::from_micros(100);
 /// The longest time between two looks: soon after some were found blocked, while all workers are up, and while one
 /// sleeps.
 const ALERT: Duration = Duration::from_millis(1);
@@ -479,7 +480,8 @@ impl<'a> Watch<'a> {
         let idle = &self.scheduler.idle;
         if found_blocked {
             self.last_blocked = Some(now);
-            self.interval = FIRST_LOOK;
+            // Those that a wave has called in are up by now, and most likely blocked as well.
+            self.interval = if self.wave.size > 0 { IN_A_WAVE } else { FIRST_LOOK };
         } else {
             let is_alert = self.last_blocked.is_some_and(|last| now - last < ALERT_FOR);
             let longest = match (idle.any_sleeps(), is_alert) {
