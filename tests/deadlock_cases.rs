@@ -43,6 +43,10 @@ const CASES: &[(&str, End, fn())] = &[
     ("a join on a plain thread", End::Returns, a_join_on_a_plain_thread),
     ("threads that wait for threads", End::Returns, threads_that_wait_for_threads),
     ("a thread that was in the way", End::Returns, a_thread_that_was_in_the_way),
+    ("a root that blocks its thread", End::Hangs("they can't be unwound"), a_root_that_blocks_its_thread),
+    ("a root that waits while it unwinds", End::Hangs("they can't be unwound"), a_root_that_waits_while_it_unwinds),
+    ("a blocked root that is let go", End::Returns, a_blocked_root_that_is_let_go),
+    ("a root that waits for a thread", End::Returns, a_root_that_waits_for_a_thread),
     ("a shield", End::Hangs("they can't be unwound"), a_shield),
     ("a stuck home", End::Hangs("waits to go on on its own kernel thread, which another task keeps"), a_stuck_home),
     (
@@ -287,6 +291,50 @@ fn threads_that_wait_for_threads() {
     std::thread::spawn(|| drop(signal.wait(lock.lock().unwrap())));
     let report = std::thread::spawn(|| report(|| throng::run(hang))).join().unwrap();
     assert!(report.contains("deadlock: 1 task waits"), "{report}");
+}
+
+fn a_root_that_blocks_its_thread() {
+    let (_sender, receiver) = std::sync::mpsc::channel::<()>();
+    throng::run(move || receiver.recv().unwrap());
+}
+
+fn a_root_that_waits_while_it_unwinds() {
+    struct Waits(Receiver<()>);
+    impl Drop for Waits {
+        fn drop(&mut self) {
+            let _ = self.0.recv();
+        }
+    }
+    let (_sender, receiver) = bounded(1);
+    let _ = throng::spawn(|| {
+        let _waits = Waits(receiver);
+        panic!("it unwinds");
+    })
+    .join();
+}
+
+/// By the end of a task that is cancelled in its stead.
+fn a_blocked_root_that_is_let_go() {
+    let (sender, receiver) = std::sync::mpsc::channel::<()>();
+    let report = report(|| {
+        throng::run(move || {
+            throng::spawn(move || {
+                hang();
+                drop(sender);
+            });
+            assert!(receiver.recv().is_err());
+        });
+    });
+    assert!(report.contains("deadlock: 2 tasks wait") && report.contains("blocks its kernel thread"), "{report}");
+}
+
+fn a_root_that_waits_for_a_thread() {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        std::thread::sleep(WHILE);
+        sender.send(()).unwrap();
+    });
+    throng::run(move || receiver.recv().unwrap());
 }
 
 fn a_thread_that_was_in_the_way() {

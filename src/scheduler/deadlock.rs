@@ -37,9 +37,10 @@
 //! `run` can't return before its root task has ended, which borrows from the caller. So the root task is cancelled: it
 //! unwinds from its wait, and `run` panics with the report. The other tasks stay as they are; many of them go on when they
 //! see the root task's ends of the channels dropped, and a service that waits for its next customer isn't to blame. If the
-//! looks go on finding the same deadlock (the root task is in a shield, or waits for a scope's tasks), all tasks of the
-//! runtime are cancelled. If that doesn't help either, the report goes to standard error, and they may wait. So it does at once
-//! where tasks keep all the threads that there may be, as none is left on which one could unwind.
+//! looks go on finding the same deadlock (the root task is in a shield, waits for a scope's tasks, or blocks its kernel
+//! thread), all tasks of the runtime are cancelled. If that doesn't help either, the report goes to standard error, and
+//! they may wait. So it does at once where tasks keep all the threads that there may be, as none is left on which one
+//! could unwind.
 //!
 //! A root task that itself waits in `run`, for another runtime's task, isn't told: the other runtime's deadlock is, and
 //! its end goes on to the first one.
@@ -156,13 +157,14 @@ impl Scheduler {
         awaited::among(self.as_host()).iter().map(|entry| entry.stage()).min()
     }
 
-    /// Those who wait for a parked task, unless it is for another runtime's sake.
+    /// Those who wait for a task, unless that one waits for another runtime's. It may be parked, or keep its kernel thread.
     fn whom_to_tell(&self) -> Vec<Arc<Entry>> {
         let mut whom = awaited::among(self.as_host());
         whom.retain(|entry| {
             let reason = Reason::from_byte(entry.task.reason.load(Ordering::Relaxed));
             // What a held one waited for is over, if it waited at all.
-            entry.task.is_held() || entry.task.state.is_parked() && reason.is_some_and(|reason| reason != Reason::Run)
+            let is_parked = entry.task.state.is_parked() && !entry.task.is_held();
+            !is_parked || reason.is_some_and(|reason| reason != Reason::Run)
         });
         whom
     }
@@ -250,7 +252,7 @@ impl Scheduler {
 
 /// Past the lock of `std`, which a task in the deadlock may hold.
 fn write_to_stderr(text: &str) {
-    let text = format!("{text}\n");
+    let text = format!("throng: {text}\n");
     let mut left = text.as_bytes();
     while !left.is_empty() {
         // SAFETY: the bytes are there.
