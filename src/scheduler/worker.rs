@@ -502,11 +502,14 @@ impl Worker {
         self.pop().or_else(|| self.take_injected())
     }
 
-    /// The timers, the injector and the poller, each in its turn.
+    /// The timers, the injector and the poller, each in its turn; and whether others lack what this one hoards.
     #[cold]
     fn look_around(&self, turn: u32) -> Option<NonNull<Header>> {
         if !self.seat().timers.is_empty() {
             self.expire_timers();
+        }
+        if stack::is_scarce() {
+            self.release_credits(0);
         }
         if turn.is_multiple_of(POLL_TURNS) {
             self.poll_now();
@@ -633,14 +636,12 @@ impl Worker {
     #[inline]
     pub(super) fn return_credit(&self) {
         self.credits.set(self.credits.get() + 1);
-        if stack::is_scarce() {
-            self.release_credits(0);
-        } else if self.credits.get() > CREDITS {
+        if self.credits.get() > CREDITS {
             self.release_credits(CREDITS / 2);
         }
     }
 
-    /// Leaves room for stacks to others. Before a worker sleeps it keeps none: those who spawn may be elsewhere.
+    /// Leaves room for stacks to others. A worker that sleeps keeps none: those who spawn may be elsewhere.
     pub(super) fn release_credits(&self, keep: usize) {
         let credits = self.credits.get();
         if credits > keep {
