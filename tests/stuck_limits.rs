@@ -282,6 +282,20 @@ fn out_of_descriptors() {
     }
 }
 
+/// Hundreds of threads that are kept by tasks don't keep as many descriptors.
+#[test]
+fn hundreds_of_stuck_threads_take_few_descriptors() {
+    if !is_child() {
+        return passes_in_a_child("hundreds_of_stuck_threads_take_few_descriptors");
+    }
+    let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let runtime = short_of_threads(2, 400);
+    let before = open();
+    let stuck = Stuck::new(&runtime, 300, Way::Sleeps).all_begun();
+    until(|| open() < before + 100);
+    stuck.release();
+}
+
 /// All threads are kept, for so long that nobody looks after them any more. Those that come back are seen to get stuck again.
 #[test]
 fn threads_come_back_after_a_long_time() {

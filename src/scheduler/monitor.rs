@@ -86,6 +86,9 @@ const SLICE: Duration = Duration::from_millis(20);
 const OWN_SLICE: Duration = Duration::from_micros(100);
 /// How often the processors are counted, which takes a few files to be read.
 const TO_COUNT: Duration = Duration::from_secs(10);
+/// Of how many threads that are stuck the kernel's file stays open, which takes 5 µs: hundreds of them may be, and a process
+/// has perhaps no more than a thousand descriptors.
+const FILES_KEPT: usize = 64;
 /// How many times the usual number of workers a wave of tasks that run on may be.
 const RUNNING_ON: usize = 8;
 const TOO_LONG: Duration = Duration::from_millis(10);
@@ -367,7 +370,12 @@ impl<'a> Watch<'a> {
                     }
                 }
                 STUCK if seat.sleep.is_asleep() => scheduler.reinstate(seat),
-                STUCK => scheduler.rescue(seat),
+                STUCK => {
+                    scheduler.rescue(seat);
+                    if index >= FILES_KEPT {
+                        record.thread.close();
+                    }
+                }
                 duty @ (AWAY | BRIEFLY_AWAY) => {
                     if is_unmoved || called && duty == AWAY {
                         blocked += usize::from(scheduler.relieve(seat, duty));

@@ -28,6 +28,11 @@ impl ThreadState {
         thread != 0
     }
 
+    /// Keeps no descriptor for it until it is watched again.
+    pub(super) fn close(&mut self) {
+        self.stat = None;
+    }
+
     /// Whether it sleeps in the kernel, for whatever reason. `None` if that can't be known.
     pub(super) fn is_asleep(&self) -> Option<bool> {
         let mut line = [0; 512];
