@@ -67,6 +67,11 @@ impl Trial {
     fn is_over(&self) -> bool {
         self.over.load(Ordering::Relaxed)
     }
+
+    /// Whether the tasks have waited often.
+    fn has_waited(&self) -> bool {
+        self.rounds.load(Ordering::Relaxed) >= common::scaled(6_000, 20_000)
+    }
 }
 
 const TASKS: usize = 24;
@@ -81,11 +86,16 @@ fn wander(gate: &throng::chan::Receiver<()>) {
     gate.recv().expect("the trial holds the other end");
 }
 
-/// Runs `hazard` in many tasks, until it was seen often enough, or the tasks have waited often enough.
+/// Runs `hazard` in many tasks, until it was seen often enough, or the tasks have moved or, where they do that rarely or not at
+/// all, waited often enough. (On a busy machine they may have waited thousands of times before a second thread gets to them.)
 fn try_out(mode: Mode, workers: usize, hazard: fn(&Trial, &throng::chan::Receiver<()>)) -> (Trial, Metrics) {
     let runtime = runtime(mode, workers);
     let trial = Trial::default();
-    let rounds = common::scaled(6_000, 20_000) * if mode == Mode::Unguarded { 20 } else { 1 };
+    let is_enough = |trial: &Trial| match mode {
+        Mode::Unguarded => trial.moved.load(Ordering::Relaxed) >= 10 * ENOUGH,
+        Mode::Guarded => trial.has_waited() && runtime.metrics().guard_scans() >= ENOUGH as u64,
+        Mode::BeforeFirstRun => trial.has_waited(),
+    };
     runtime.run(|| {
         let (open, gate) = throng::chan::bounded(TASKS / 2);
         throng::scope(|s| {
@@ -104,7 +114,7 @@ fn try_out(mode: Mode, workers: usize, hazard: fn(&Trial, &throng::chan::Receive
                             }
                             task::yield_now();
                             let seen = trial.moved.load(Ordering::Relaxed).min(trial.wrong.load(Ordering::Relaxed));
-                            if seen >= ENOUGH || trial.rounds.load(Ordering::Relaxed) >= rounds {
+                            if seen >= ENOUGH || is_enough(&trial) {
                                 trial.over.store(true, Ordering::Relaxed);
                             }
                         }
