@@ -54,7 +54,7 @@ use super::crew::Seat;
 use super::duty::{ON, SPARE};
 use super::{RUNNING, Scheduler};
 use crate::awaited::{self, Entry};
-use crate::census;
+use crate::census::{self, Doubt};
 use crate::control::{Schedule, TaskRef, clock};
 use crate::primitive::Ordering;
 use crate::report::Report;
@@ -147,6 +147,8 @@ impl Scheduler {
         match census::when_still(nothing_will_come, |whom| self.tell(&whom)) {
             // It is looked at whether that has helped.
             Ok(()) => Some(TICK),
+            // Those that have slept for equally long would get in one another's way again when that time has doubled.
+            Err(Doubt::Taken) => Some(TICK),
             Err(_) => Some(asleep_for.clamp(TICK, SELDOM)),
         }
     }
