@@ -13,8 +13,8 @@ static LIST: Mutex<Vec<Arc<Entry>>> = Mutex::new(Vec::new());
 
 pub(crate) struct Entry {
     pub(crate) task: TaskRef,
-    /// The address of the task that waits for it, if it is one, of another host's, in `run`; else 0.
-    by: usize,
+    /// The task that waits for it, if it is one, of another host's, in `run`.
+    by: Option<TaskRef>,
     /// What was done about a deadlock that this task is in, for whoever looks for deadlocks.
     stage: StaticAtomicU8,
     report: OnceLock<Arc<str>>,
@@ -28,6 +28,13 @@ impl Entry {
 
     pub(crate) fn set_stage(&self, stage: u8) {
         self.stage.store(stage, Ordering::Relaxed);
+    }
+
+    /// Whether its task has ended, for one that looks while nothing moves: who waited for that was woken, but it may be held, or
+    /// lie in a queue of those whom nobody runs. (A thread would move.)
+    fn is_over(&self) -> bool {
+        let was_woken = |by: &TaskRef| by.reason.load(Ordering::Relaxed) != 0 && !by.state.is_parked();
+        self.by.as_ref().is_some_and(was_woken)
     }
 
     /// What the waiter is to be told once the task has ended.
@@ -44,13 +51,13 @@ pub(crate) fn among(host: NonNull<dyn Schedule>) -> Vec<Arc<Entry>> {
 /// Those among a host's tasks that don't wait for another host's themselves, whether they have left their stacks for that or keep
 /// their kernel threads. To be called while nothing moves.
 pub(crate) fn last_among(host: NonNull<dyn Schedule>) -> Vec<Arc<Entry>> {
-    let list = LIST.lock();
-    let waits = |task: &TaskRef| {
-        // What it waited for is over if it has left its stack and was woken; it may be held, or lie in a queue.
-        let was_woken = task.reason.load(Ordering::Relaxed) != 0 && !task.state.is_parked();
-        !was_woken && list.iter().any(|entry| entry.by == task.as_ptr().addr().get())
+    let mut list = LIST.lock().clone();
+    list.retain(|entry| !entry.is_over());
+    let is_last = |entry: &Entry| {
+        let waits = |other: &Arc<Entry>| other.by.as_ref().is_some_and(|by| by.as_ptr() == entry.task.as_ptr());
+        entry.task.is_hosted_by(host) && !list.iter().any(waits)
     };
-    list.iter().filter(|entry| entry.task.is_hosted_by(host) && !waits(&entry.task)).cloned().collect()
+    list.iter().filter(|entry| is_last(entry)).cloned().collect()
 }
 
 /// That a task is in the list, for as long as this lives.
@@ -59,8 +66,8 @@ pub(crate) struct Awaited(Arc<Entry>);
 impl Awaited {
     /// The caller waits for it.
     pub(crate) fn begin(task: TaskRef) -> Awaited {
-        let by = current::task().map_or(0, |task| task.addr().get());
-        let entry = Arc::new(Entry { task, by, stage: StaticAtomicU8::new(0), report: OnceLock::new() });
+        let entry =
+            Arc::new(Entry { task, by: current::task_ref(), stage: StaticAtomicU8::new(0), report: OnceLock::new() });
         LIST.lock().push(Arc::clone(&entry));
         Awaited(entry)
     }

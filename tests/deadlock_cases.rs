@@ -28,6 +28,8 @@ enum End {
     Returns,
     /// Not at all; this stands in what it writes to standard error.
     Hangs(&'static str),
+    /// Not at all, and it says nothing for some time.
+    HangsSilently,
 }
 
 const CASES: &[(&str, End, fn())] = &[
@@ -63,6 +65,7 @@ const CASES: &[(&str, End, fn())] = &[
     ),
     ("a spare home", End::Returns, a_spare_home),
     ("all threads blocked", End::Hangs("no thread is left to unwind them on"), all_threads_blocked),
+    ("a root that ended for one that has no thread", End::HangsSilently, a_root_that_ended_for_one_that_has_no_thread),
     ("all threads but one blocked", End::Returns, all_threads_but_one_blocked),
     ("report only", End::Hangs("waits to be unparked"), report_only),
     ("ignored", End::Returns, ignored),
@@ -120,6 +123,13 @@ fn check(name: &str, end: &End) {
         End::Returns => {
             stderr.read_to_end(&mut text).unwrap();
             assert!(child.wait().unwrap().success(), "{name}:\n{}", String::from_utf8_lossy(&text));
+        }
+        End::HangsSilently => {
+            std::thread::sleep(5 * WHILE);
+            child.kill().unwrap();
+            child.wait().unwrap();
+            stderr.read_to_end(&mut text).unwrap();
+            assert!(text.is_empty(), "{name}:\n{}", String::from_utf8_lossy(&text));
         }
         End::Hangs(mark) => {
             let mut buffer = [0; 1024];
@@ -486,6 +496,26 @@ fn block_threads(blocked: usize, max_threads: usize) {
 
 fn all_threads_blocked() {
     block_threads(3, 3);
+}
+
+/// Who waits for it was woken, and nobody is told that it can't end. (The other runtime's deadlock would be told.)
+fn a_root_that_ended_for_one_that_has_no_thread() {
+    let inner = runtime(OnDeadlock::Panic);
+    let outer = Runtime::builder().workers(1).max_threads(1).on_shortage(|_| {}).on_deadlock(OnDeadlock::Ignore);
+    let outer = Box::leak(Box::new(outer.build().unwrap()));
+    outer.run(|| {
+        let (sender, receiver) = bounded(1);
+        throng::spawn(move || {
+            sender.send(()).unwrap();
+            let lock = Mutex::new(());
+            let _first = lock.lock();
+            let _second = lock.lock();
+        });
+        inner.run(|| {
+            receiver.recv().unwrap();
+            throng::time::sleep(WHILE);
+        });
+    });
 }
 
 /// There are fewer workers than are wanted, for ever.
