@@ -161,6 +161,8 @@ pub(crate) enum Doubt {
     Signals { count: usize },
     /// Something has just moved.
     Moving,
+    /// Another one looks.
+    Taken,
 }
 
 impl From<io::Error> for Doubt {
@@ -183,7 +185,7 @@ impl fmt::Display for Doubt {
                 let s = if *count == 1 { "" } else { "s" };
                 write!(f, "a signal handler could still wake {count} kernel thread{s}, which could wake a task")
             }
-            Doubt::Moving => f.write_str("something is moving"),
+            Doubt::Moving | Doubt::Taken => f.write_str("something is moving"),
         }
     }
 }
@@ -192,7 +194,7 @@ impl fmt::Display for Doubt {
 /// by itself, and `confirm`, which is called at that moment, returned something for `act`. One caller at a time gets so
 /// far, so that what `act` moves the next one sees moving. To be called by a [`Member`].
 pub(crate) fn when_still<T>(confirm: impl FnOnce() -> Option<T>, act: impl FnOnce(T)) -> Result<(), Doubt> {
-    let Some(_alone) = LOOKING.try_lock() else { return Err(Doubt::Moving) };
+    let Some(_alone) = LOOKING.try_lock() else { return Err(Doubt::Taken) };
     let threads = Threads::list()?;
     let before = round(&threads)?;
     // In this order: see the head of this file. A helper that rests is alive, and so was when the threads were counted.

@@ -7,7 +7,7 @@
 //! # Invariant
 //! Each pointer in the slot is null, or leads to something that lives until it is replaced by the same thread.
 
-use crate::control::{Context, Header, Participant, ThreadParker};
+use crate::control::{Context, Header, Participant, TaskRef, ThreadParker};
 use crate::primitive::{Ordering, StaticAtomicU64};
 use crate::rng;
 use crate::tls;
@@ -141,6 +141,17 @@ fn step_simulated() {
 #[inline]
 pub(crate) fn task() -> Option<NonNull<Header>> {
     task_and_context().map(|(task, _)| task)
+}
+
+/// [`task`], with a reference of its own.
+pub(crate) fn task_ref() -> Option<TaskRef> {
+    task().map(|task| {
+        // SAFETY: the running task is alive; the reference that `from_raw` takes was just made.
+        unsafe {
+            task.as_ref().retain();
+            TaskRef::from_raw(task)
+        }
+    })
 }
 
 /// What this kernel thread waits by while it is in a cancel scope. None of a task's business.

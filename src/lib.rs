@@ -234,7 +234,6 @@ pub mod sim;
 #[allow(unsafe_code)]
 mod stack;
 pub mod sync;
-#[allow(unsafe_code)]
 pub mod task;
 pub mod time;
 #[allow(unsafe_code)]

@@ -529,12 +529,12 @@ fn global() -> io::Result<&'static Runtime> {
 
 static GLOBAL: OnceLock<Runtime> = OnceLock::new();
 
-/// Starts the global runtime. `false` if it runs already.
 #[track_caller]
 fn refuse_to_start() {
     sim::refuse_if_simulated("what starts a runtime", "call `throng::spawn`");
 }
 
+/// Starts the global runtime. `false` if it runs already.
 fn start_global(builder: Builder) -> io::Result<bool> {
     static STARTING: Mutex<()> = Mutex::new(());
     let _one_at_a_time = STARTING.lock().unwrap_or_else(PoisonError::into_inner);

@@ -33,7 +33,7 @@
 //! * [`Builder::stack_size`] takes what is a multiple of the page size, and refuses the rest.
 //! * Tasks run on the runtime of the task that spawns them; [`Builder::spawn_on`] chooses another.
 
-use crate::control::{Outcome, TaskRef};
+use crate::control::Outcome;
 use crate::current;
 use crate::interrupt;
 use crate::join;
@@ -194,13 +194,7 @@ pub fn current() -> Task {
 
 /// The task that calls, `None` outside any task.
 pub fn try_current() -> Option<Task> {
-    current::task().map(|task| {
-        // SAFETY: the running task is alive; the reference that `from_raw` takes was just made.
-        unsafe {
-            task.as_ref().retain();
-            Task(TaskRef::from_raw(task))
-        }
-    })
+    current::task_ref().map(Task)
 }
 
 /// Keeps the task that calls on its kernel thread, until the guard is dropped.

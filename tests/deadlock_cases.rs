@@ -28,6 +28,8 @@ enum End {
     Returns,
     /// Not at all; this stands in what it writes to standard error.
     Hangs(&'static str),
+    /// Not at all, and it says nothing for some time.
+    HangsSilently,
 }
 
 const CASES: &[(&str, End, fn())] = &[
@@ -39,6 +41,8 @@ const CASES: &[(&str, End, fn())] = &[
     ("again and again", End::Returns, again_and_again),
     ("a service survives", End::Returns, a_service_survives),
     ("a runtime in a runtime", End::Returns, a_runtime_in_a_runtime),
+    ("a runtime in a section", End::Returns, a_runtime_in_a_section),
+    ("a runtime in a destructor", End::Returns, a_runtime_in_a_destructor),
     ("several wait", End::Returns, several_wait),
     ("a join on a plain thread", End::Returns, a_join_on_a_plain_thread),
     ("threads that wait for threads", End::Returns, threads_that_wait_for_threads),
@@ -50,12 +54,18 @@ const CASES: &[(&str, End, fn())] = &[
     ("a shield", End::Hangs("they can't be unwound"), a_shield),
     ("a stuck home", End::Hangs("waits to go on on its own kernel thread, which another task keeps"), a_stuck_home),
     (
+        "a stuck home of one that waited for another runtime",
+        End::Hangs("waits to go on on its own kernel thread, which another task keeps"),
+        a_stuck_home_of_one_that_waited_for_another_runtime,
+    ),
+    (
         "a stuck thread in the strict mode",
         End::Hangs("task 1 waits to go on on its own kernel thread"),
         a_stuck_thread_in_the_strict_mode,
     ),
     ("a spare home", End::Returns, a_spare_home),
     ("all threads blocked", End::Hangs("no thread is left to unwind them on"), all_threads_blocked),
+    ("a root that ended for one that has no thread", End::HangsSilently, a_root_that_ended_for_one_that_has_no_thread),
     ("all threads but one blocked", End::Returns, all_threads_but_one_blocked),
     ("report only", End::Hangs("waits to be unparked"), report_only),
     ("ignored", End::Returns, ignored),
@@ -113,6 +123,13 @@ fn check(name: &str, end: &End) {
         End::Returns => {
             stderr.read_to_end(&mut text).unwrap();
             assert!(child.wait().unwrap().success(), "{name}:\n{}", String::from_utf8_lossy(&text));
+        }
+        End::HangsSilently => {
+            std::thread::sleep(5 * WHILE);
+            child.kill().unwrap();
+            child.wait().unwrap();
+            stderr.read_to_end(&mut text).unwrap();
+            assert!(text.is_empty(), "{name}:\n{}", String::from_utf8_lossy(&text));
         }
         End::Hangs(mark) => {
             let mut buffer = [0; 1024];
@@ -271,6 +288,36 @@ fn a_runtime_in_a_runtime() {
     assert!(caught.contains("waits to be unparked"), "{caught}");
 }
 
+/// The root of one keeps its kernel thread while it waits for the root of another: only the latter is told.
+fn a_runtime_in_a_section() {
+    let (outer, inner) = (runtime(OnDeadlock::Panic), runtime(OnDeadlock::Panic));
+    for _ in 0..10 {
+        let told = outer.run(|| throng::blocking(|| report(|| inner.run(hang))));
+        assert!(told.contains("deadlock: 1 task waits"), "{told}");
+    }
+}
+
+/// Likewise, in a destructor while it unwinds.
+fn a_runtime_in_a_destructor() {
+    struct Runs<'a>(&'a Runtime);
+    impl Drop for Runs<'_> {
+        fn drop(&mut self) {
+            let told = report(|| self.0.run(hang));
+            assert!(told.contains("deadlock: 1 task waits"), "{told}");
+        }
+    }
+    let (outer, inner) = (runtime(OnDeadlock::Panic), runtime(OnDeadlock::Panic));
+    for _ in 0..10 {
+        let unwound = outer.run(|| {
+            catch_unwind(AssertUnwindSafe(|| {
+                let _runs = Runs(&inner);
+                panic!("it unwinds");
+            }))
+        });
+        assert!(unwound.is_err());
+    }
+}
+
 fn several_wait() {
     let runtime = runtime(OnDeadlock::Panic);
     let caught = std::thread::scope(|s| {
@@ -371,7 +418,26 @@ fn a_stuck_home() {
     });
 }
 
-/// The same in the strict mode, where it need not have been elsewhere to be kept.
+/// What it waited for is over, so it is told.
+fn a_stuck_home_of_one_that_waited_for_another_runtime() {
+    let (outer, inner) = (Runtime::builder().workers(1).build().expect("a runtime"), runtime(OnDeadlock::Panic));
+    outer.run(|| {
+        let _pinned = task::pin();
+        let (sender, receiver) = bounded(1);
+        throng::spawn(move || {
+            sender.send(()).expect("somebody receives");
+            let lock = Mutex::new(());
+            let _first = lock.lock();
+            let _second = lock.lock();
+        });
+        inner.run(|| {
+            receiver.recv().expect("a message");
+            throng::time::sleep(WHILE);
+        });
+    });
+}
+
+/// A stuck home in the strict mode, where it need not have been elsewhere to be kept.
 fn a_stuck_thread_in_the_strict_mode() {
     let runtime = Runtime::builder().workers(1).migration(Migration::BeforeFirstRun).build().expect("a runtime");
     runtime.run(|| {
@@ -430,6 +496,26 @@ fn block_threads(blocked: usize, max_threads: usize) {
 
 fn all_threads_blocked() {
     block_threads(3, 3);
+}
+
+/// Who waits for it was woken, and nobody is told that it can't end. (The other runtime's deadlock would be told.)
+fn a_root_that_ended_for_one_that_has_no_thread() {
+    let inner = runtime(OnDeadlock::Panic);
+    let outer = Runtime::builder().workers(1).max_threads(1).on_shortage(|_| {}).on_deadlock(OnDeadlock::Ignore);
+    let outer = Box::leak(Box::new(outer.build().unwrap()));
+    outer.run(|| {
+        let (sender, receiver) = bounded(1);
+        throng::spawn(move || {
+            sender.send(()).unwrap();
+            let lock = Mutex::new(());
+            let _first = lock.lock();
+            let _second = lock.lock();
+        });
+        inner.run(|| {
+            receiver.recv().unwrap();
+            throng::time::sleep(WHILE);
+        });
+    });
 }
 
 /// There are fewer workers than are wanted, for ever.

@@ -54,9 +54,8 @@ use super::crew::Seat;
 use super::duty::{ON, SPARE};
 use super::{RUNNING, Scheduler};
 use crate::awaited::{self, Entry};
-use crate::census;
+use crate::census::{self, Doubt};
 use crate::control::{Schedule, TaskRef, clock};
-use crate::park::Reason;
 use crate::primitive::Ordering;
 use crate::report::Report;
 use parking_lot::Mutex;
@@ -142,12 +141,14 @@ impl Scheduler {
             return None;
         }
         let nothing_will_come = || {
-            let whom = self.whom_to_tell();
+            let whom = awaited::last_among(self.as_host());
             (!whom.is_empty() && live().iter().all(|scheduler| scheduler.has_nothing_to_do())).then_some(whom)
         };
         match census::when_still(nothing_will_come, |whom| self.tell(&whom)) {
             // It is looked at whether that has helped.
             Ok(()) => Some(TICK),
+            // Those that have slept for equally long would get in one another's way again when that time has doubled.
+            Err(Doubt::Taken) => Some(TICK),
             Err(_) => Some(asleep_for.clamp(TICK, SELDOM)),
         }
     }
@@ -155,18 +156,6 @@ impl Scheduler {
     /// How far those who wait have been told: the least of all. `None` if nobody waits.
     fn told_stage(&self) -> Option<u8> {
         awaited::among(self.as_host()).iter().map(|entry| entry.stage()).min()
-    }
-
-    /// Those who wait for a task, unless that one waits for another runtime's. It may be parked, or keep its kernel thread.
-    fn whom_to_tell(&self) -> Vec<Arc<Entry>> {
-        let mut whom = awaited::among(self.as_host());
-        whom.retain(|entry| {
-            let reason = Reason::from_byte(entry.task.reason.load(Ordering::Relaxed));
-            // What a held one waited for is over, if it waited at all.
-            let is_parked = entry.task.state.is_parked() && !entry.task.is_held();
-            !is_parked || reason.is_some_and(|reason| reason != Reason::Run)
-        });
-        whom
     }
 
     /// Whether no worker that gets up by itself would find anything to do.

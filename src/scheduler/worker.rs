@@ -508,7 +508,7 @@ impl Worker {
         if !self.seat().timers.is_empty() {
             self.expire_timers();
         }
-        if stack::is_scarce() {
+        if stack::is_scarce(self.scheduler.default_class, CREDIT_BATCH) {
             self.release_credits(0);
         }
         if turn.is_multiple_of(POLL_TURNS) {
@@ -623,7 +623,7 @@ impl Worker {
         if credits == 0 {
             let class = self.scheduler.default_class;
             // Where there is no room for so many, there may be for this one.
-            let batch = !stack::is_scarce() && stack::reserve(class, CREDIT_BATCH).is_ok();
+            let batch = !stack::is_scarce(class, CREDIT_BATCH) && stack::reserve(class, CREDIT_BATCH).is_ok();
             if !batch {
                 stack::reserve(class, 1)?;
             }

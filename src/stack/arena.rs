@@ -29,7 +29,7 @@ pub(super) struct Arena {
     growth: Mutex<Growth>,
     /// Whether some pool has more warm stacks than it may keep for ever.
     excess: StaticAtomicBool,
-    /// Whether the last attempt to grow failed.
+    /// Whether the last attempt to grow failed, for whatever class: they share the address space.
     scarce: StaticAtomicBool,
     pools: [Pool; Class::COUNT],
 }
@@ -124,8 +124,9 @@ impl Arena {
     }
 
     #[inline]
-    pub(super) fn is_scarce(&self) -> bool {
-        self.scarce.load(Ordering::Relaxed)
+    pub(super) fn is_scarce(&self, class: Class, count: usize) -> bool {
+        // Relaxed: a hint.
+        self.scarce.load(Ordering::Relaxed) && !self.pool(class).has_plenty(count)
     }
 
     fn grow(&self, growth: &mut Growth, pool: &Pool, class: Class, count: usize) -> io::Result<()> {
@@ -313,6 +314,13 @@ impl Pool {
 
     fn reserved(&self) -> usize {
         self.reserved.load(Ordering::Relaxed) as usize
+    }
+
+    /// Whether as many stacks are left, and a quarter of all. A hint.
+    #[cold]
+    fn has_plenty(&self, count: usize) -> bool {
+        let slots = self.slots();
+        slots.saturating_sub(self.reserved()) >= count.max(slots / 4)
     }
 
     fn try_reserve(&self, count: usize) -> bool {

@@ -97,10 +97,11 @@ pub(crate) fn reserve(class: Class, count: usize) -> io::Result<()> {
     ARENA.reserve(class, count)
 }
 
-/// Whether there was no more room when somebody last asked for it: whoever has some to spare should release it. A hint.
+/// Whether there was no more room when somebody last asked for it, and not plenty for `count` stacks now: whoever has some to
+/// spare should release it. A hint.
 #[inline]
-pub(crate) fn is_scarce() -> bool {
-    ARENA.is_scarce()
+pub(crate) fn is_scarce(class: Class, count: usize) -> bool {
+    ARENA.is_scarce(class, count)
 }
 
 /// Gives up `count` reservations. The stacks held for them have been given back before.

@@ -186,6 +186,21 @@ fn fallback_has_a_limit_of_its_own() {
     drop(take(&arena, class, 20));
 }
 
+/// Those who hoard are asked to give while there is little left, and not for ever after.
+#[test]
+fn room_is_scarce_until_there_is_plenty_again() {
+    let arena = Arena::with_limit(Some(Guards::Mprotect), Some(40));
+    let [small, large] = [64, 128].map(class);
+    arena.reserve(small, 24).unwrap();
+    arena.reserve(large, 10).unwrap();
+    assert!(!arena.is_scarce(small, 4), "nobody has asked in vain");
+    arena.reserve(large, 20).unwrap_err();
+    assert!(arena.is_scarce(small, 4) && arena.is_scarce(large, 10));
+    arena.release(small, 12);
+    assert!(!arena.is_scarce(small, 4) && arena.is_scarce(small, 24));
+    drop((take(&arena, small, 12), take(&arena, large, 10)));
+}
+
 #[test]
 #[cfg(target_os = "linux")]
 fn fallback_leaves_mappings_to_others() {
