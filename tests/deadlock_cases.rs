@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::{Read, Write};
+use std::mem::ManuallyDrop;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, Stdio};
@@ -482,7 +483,7 @@ fn a_spare_home() {
 fn block_threads(blocked: usize, max_threads: usize) {
     let builder = Runtime::builder().workers(2).max_threads(max_threads).on_shortage(|_| {});
     // To drop it would be to wait for them.
-    let runtime = Box::leak(Box::new(builder.build().unwrap()));
+    let runtime = ManuallyDrop::new(builder.build().unwrap());
     runtime.run(|| {
         let block = || {
             let lock = Mutex::new(());
@@ -502,7 +503,7 @@ fn all_threads_blocked() {
 fn a_root_that_ended_for_one_that_has_no_thread() {
     let inner = runtime(OnDeadlock::Panic);
     let outer = Runtime::builder().workers(1).max_threads(1).on_shortage(|_| {}).on_deadlock(OnDeadlock::Ignore);
-    let outer = Box::leak(Box::new(outer.build().unwrap()));
+    let outer = ManuallyDrop::new(outer.build().unwrap());
     outer.run(|| {
         let (sender, receiver) = bounded(1);
         throng::spawn(move || {
