@@ -411,9 +411,7 @@ fn a_stuck_home() {
         throng::spawn(move || {
             // On another thread, when this one is known to be stuck.
             throng::spawn(move || root.unpark());
-            let lock = Mutex::new(());
-            let _first = lock.lock();
-            let _second = lock.lock();
+            block_for_ever();
         });
         task::park();
     });
@@ -427,9 +425,7 @@ fn a_stuck_home_of_one_that_waited_for_another_runtime() {
         let (sender, receiver) = bounded(1);
         throng::spawn(move || {
             sender.send(()).expect("somebody receives");
-            let lock = Mutex::new(());
-            let _first = lock.lock();
-            let _second = lock.lock();
+            block_for_ever();
         });
         inner.run(|| {
             receiver.recv().expect("a message");
@@ -479,18 +475,20 @@ fn a_spare_home() {
     std::thread::scope(|threads| (0..5).for_each(|_| drop(threads.spawn(runtimes))));
 }
 
+/// Keeps the kernel thread, in a lock of `std` that nobody unlocks.
+fn block_for_ever() {
+    let lock = Mutex::new(());
+    let _first = lock.lock();
+    let _second = lock.lock();
+}
+
 /// Blocks so many kernel threads of a runtime for ever.
 fn block_threads(blocked: usize, max_threads: usize) {
     let builder = Runtime::builder().workers(2).max_threads(max_threads).on_shortage(|_| {});
     // To drop it would be to wait for them.
     let runtime = ManuallyDrop::new(builder.build().unwrap());
     runtime.run(|| {
-        let block = || {
-            let lock = Mutex::new(());
-            let _first = lock.lock();
-            let _second = lock.lock();
-        };
-        let tasks: Vec<_> = (0..blocked).map(|_| throng::spawn(block)).collect();
+        let tasks: Vec<_> = (0..blocked).map(|_| throng::spawn(block_for_ever)).collect();
         tasks.into_iter().for_each(|task| task.join().unwrap());
     });
 }
@@ -508,9 +506,7 @@ fn a_root_that_ended_for_one_that_has_no_thread() {
         let (sender, receiver) = bounded(1);
         throng::spawn(move || {
             sender.send(()).unwrap();
-            let lock = Mutex::new(());
-            let _first = lock.lock();
-            let _second = lock.lock();
+            block_for_ever();
         });
         inner.run(|| {
             receiver.recv().unwrap();

@@ -67,10 +67,10 @@ fn others() -> Runtime {
 }
 
 /// Spawns tasks that park, until one can't be spawned.
-fn park_as_many_as_can_be() -> (Vec<JoinHandle<()>>, io::Error) {
+fn park_as_many_as_can_be(spawn: impl Fn(fn()) -> io::Result<JoinHandle<()>>) -> (Vec<JoinHandle<()>>, io::Error) {
     let mut parked = Vec::new();
     loop {
-        match Builder::new().spawn(throng::task::park) {
+        match spawn(throng::task::park) {
             Ok(handle) => parked.push(handle),
             Err(error) => return (parked, error),
         }
@@ -164,7 +164,7 @@ fn no_address_space_for_a_stack() {
     let allowed = own.run(|| limit(libc::RLIMIT_AS, address_space() + (72 << 20)));
     while_others_go_on(&others, || {
         own.run(|| {
-            let (mut parked, error) = park_as_many_as_can_be();
+            let (mut parked, error) = park_as_many_as_can_be(|f| Builder::new().spawn(f));
             assert!(parked.len() < 1000, "the limit was passed");
             assert_eq!(error.kind(), ErrorKind::OutOfMemory, "{error}");
             assert_says(error, &["can't make room for", "16384 KiB", "ulimit -v", "smaller stacks"]);
@@ -201,13 +201,7 @@ fn room_that_was_freed_is_there_for_all() {
     let own = Runtime::builder().workers(2).stack_size(1 << 20).build().expect("a runtime");
     let spawn = || {
         // On a plain thread.
-        let mut parked = Vec::new();
-        let error = loop {
-            match Builder::new().spawn_on(&own, throng::task::park) {
-                Ok(handle) => parked.push(handle),
-                Err(error) => break error,
-            }
-        };
+        let (parked, error) = park_as_many_as_can_be(|f| Builder::new().spawn_on(&own, f));
         assert_eq!(error.kind(), ErrorKind::OutOfMemory, "{error}");
         parked
     };
@@ -281,7 +275,7 @@ fn no_mapping_for_a_guard() {
     let own = Runtime::builder().workers(1).stack_size(64 << 10).build().expect("a runtime");
     while_others_go_on(&others, || {
         own.run(|| {
-            let (parked, error) = park_as_many_as_can_be();
+            let (parked, error) = park_as_many_as_can_be(|f| Builder::new().spawn(f));
             assert_eq!(error.kind(), ErrorKind::OutOfMemory, "{error}");
             assert_says(error, &["64 KiB", "MADV_GUARD_INSTALL", "vm.max_map_count", "fewer tasks"]);
             assert!(parked.len() > 1000);

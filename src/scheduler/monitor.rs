@@ -366,7 +366,7 @@ impl<'a> Watch<'a> {
                 SPARE => {
                     // Relaxed: a hint.
                     if seat.thread.load(Ordering::Relaxed) == 0 {
-                        record.thread.watch(0);
+                        record.thread.close();
                     }
                 }
                 STUCK if seat.sleep.is_asleep() => scheduler.reinstate(seat),

@@ -623,11 +623,12 @@ impl Worker {
         if credits == 0 {
             let class = self.scheduler.default_class;
             // Where there is no room for so many, there may be for this one.
-            let batch = !stack::is_scarce(class, CREDIT_BATCH) && stack::reserve(class, CREDIT_BATCH).is_ok();
-            if !batch {
+            credits = if !stack::is_scarce(class, CREDIT_BATCH) && stack::reserve(class, CREDIT_BATCH).is_ok() {
+                CREDIT_BATCH
+            } else {
                 stack::reserve(class, 1)?;
-            }
-            credits = if batch { CREDIT_BATCH } else { 1 };
+                1
+            };
         }
         self.credits.set(credits - 1);
         Ok(())
