@@ -143,9 +143,9 @@ impl Builder {
         self
     }
 
-    /// What to do when tasks wait because all [`max_threads`](Builder::max_threads) threads are kept by tasks that block
-    /// or run on, or because the system has no more threads: once in the runtime's life. By default it is said on the
-    /// standard error.
+    /// What to do when tasks have waited for ten milliseconds because all [`max_threads`](Builder::max_threads) threads are
+    /// kept by tasks that block or run on, or because the system has no more threads: once in the runtime's life. By default
+    /// it is said on the standard error.
     ///
     /// The hook runs on a thread that looks after the workers, so it should be short. Like a task it can't wait for its
     /// runtime's end: to drop the runtime there is a panic.

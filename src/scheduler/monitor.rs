@@ -274,6 +274,8 @@ struct Watch<'a> {
     last_blocked: Option<Instant>,
     quiet_since: Option<Instant>,
     next_deadlock: Option<Instant>,
+    /// Since when tasks wait and no thread can be had.
+    short_since: Option<Instant>,
     wave: Wave,
     woken: Vec<Wakeup>,
     /// When the processors were last counted.
@@ -291,6 +293,7 @@ impl<'a> Watch<'a> {
             last_blocked: None,
             quiet_since: None,
             next_deadlock: None,
+            short_since: None,
             wave: Wave::default(),
             woken: Vec::new(),
             counted: Instant::now(),
@@ -321,7 +324,8 @@ impl<'a> Watch<'a> {
         monitor.doze(state);
         let look = if state == ASLEEP && scheduler.idle.all_sleep() {
             // Nobody is there to say that a task has come, of which the hook is to be told.
-            let owes_hook = scheduler.idle.on_duty() == 0 && !scheduler.shortage.is_given();
+            let is_short = scheduler.idle.on_duty() == 0 || self.short_since.is_some();
+            let owes_hook = is_short && !scheduler.shortage.is_given();
             if !owes_hook || self.next_deadlock.is_none_or(|next| next <= now) {
                 // They have slept for some time: maybe for ever.
                 let slept = self.quiet_since.map_or(Duration::ZERO, |since| now - since);
@@ -408,7 +412,7 @@ impl<'a> Watch<'a> {
         blocked += self.look_again(&suspects);
         self.woken.drain(..).for_each(Wakeup::fire);
         self.follow_machine(now);
-        self.reinforce(blocked, ran_on, unmoved);
+        self.reinforce(now, blocked, ran_on, unmoved);
         // To watch, or to find that it is one too many.
         let is_unwatched = unmoved + blocked > 0 && scheduler.naps.load(Ordering::Relaxed) == 0;
         if is_unwatched || scheduler.idle.has_surplus() {
@@ -456,8 +460,9 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Calls in as many as are wanted.
-    fn reinforce(&mut self, blocked: usize, ran_on: usize, unmoved: usize) {
+    /// Calls in as many as are wanted. If none can be had for some time it is told, for one that is kept only for a moment
+    /// is no news.
+    fn reinforce(&mut self, now: Instant, blocked: usize, ran_on: usize, unmoved: usize) {
         let scheduler = self.scheduler;
         let idle = &scheduler.idle;
         let quota = {
@@ -475,12 +480,15 @@ impl<'a> Watch<'a> {
         // The last one is no help to what is set aside.
         let no_help = usize::from(!scheduler.set_aside.is_empty() && scheduler.crew.last_on_duty().is_some());
         let missing = (quota + no_help).saturating_sub(idle.on_duty());
-        if missing > 0
-            && let Err(Short(error)) = scheduler.call_in(missing)
-            && idle.on_duty() <= no_help
-            && scheduler.waiting() > 0
-        {
-            scheduler.shortage.give(scheduler.crew.threads(), error);
+        let refusal = if missing > 0 { scheduler.call_in(missing).err() } else { None };
+        match refusal {
+            Some(Short(error)) if idle.on_duty() <= no_help && scheduler.waiting() > 0 => {
+                let since = *self.short_since.get_or_insert(now);
+                if now - since >= TOO_LONG {
+                    scheduler.shortage.give(scheduler.crew.threads(), error);
+                }
+            }
+            _ => self.short_since = None,
         }
     }
 
