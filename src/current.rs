@@ -115,7 +115,7 @@ pub(crate) fn may_be_simulated() -> bool {
 #[cold]
 pub(crate) fn simulated() -> Option<(NonNull<Header>, *const Context)> {
     // SAFETY: the invariant of this file.
-    task_and_context().filter(|&(_, context)| unsafe { (*context).is_simulated })
+    task_and_context().filter(|&(_, context)| unsafe { (*context).simulation.is_some() })
 }
 
 /// Stands where an operation that others can observe begins, and where a lock has just been taken. The simulator may let

@@ -586,7 +586,7 @@ fn scheduler<'a>() -> io::Result<&'a Scheduler> {
         return Ok(global()?.scheduler());
     }
     // SAFETY: a task that runs has a context.
-    if unsafe { (*context).is_simulated } {
+    if unsafe { (*context).simulation.is_some() } {
         return Err(io::Error::new(io::ErrorKind::Unsupported, "there is no runtime in a simulation"));
     }
     // SAFETY: so the host is a scheduler; it outlives the task that asks, which is unfinished.

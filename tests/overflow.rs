@@ -208,9 +208,10 @@ fn child() {
         THEN.store(install(users, 0), Ordering::Relaxed);
     }
     let size = kibibytes.parse::<usize>().unwrap() << 10;
-    let task = || {
+    let name_of_task = name.to_owned();
+    let task = move || {
         let task = task::Builder::new().stack_size(size);
-        let task = if name.is_empty() { task } else { task.name(name) };
+        let task = if name_of_task.is_empty() { task } else { task.name(&*name_of_task) };
         task.spawn(move || println!("{}", deed())).unwrap()
     };
     match name {
@@ -218,6 +219,7 @@ fn child() {
             let thread = std::thread::Builder::new().name(name.into()).stack_size(size);
             println!("{}", thread.spawn(deed).unwrap().join().unwrap());
         }
+        "a simulation" => throng::sim::run(7, move || task().join().unwrap()),
         "a herd" => runtime.run(|| {
             let tasks: Vec<_> = (0..20).map(|_| task()).collect();
             tasks.into_iter().for_each(|task| task.join().unwrap());
@@ -311,6 +313,13 @@ fn a_long_name_is_cut() {
     let name = "\u{20ac}".repeat(5_000);
     let text = Child { name: &name, ..PLAIN }.overflow("recurse");
     assert!(text.contains(&format!("task '{}...' (id ", "\u{20ac}".repeat(66))), "{text}");
+}
+
+#[test]
+fn one_in_a_simulation_tells_the_seed() {
+    let text = Child { name: "a simulation", ..PLAIN }.overflow("recurse");
+    assert!(text.contains("\ntask 'a simulation' (id 2) has overflowed its stack of 64 KiB\n"), "{text}");
+    assert!(text.contains("THRONG_SEED=7\n") && text.contains("`sim::Check::stack_size`"), "{text}");
 }
 
 #[test]

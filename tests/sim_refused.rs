@@ -19,7 +19,7 @@ fn refused(call: &str, instead: &str, f: impl FnOnce() + 'static) {
     let failure = failure(f);
     assert_eq!(failure.cause(), Cause::Panic);
     let text = failure.to_string();
-    assert!(text.starts_with(&format!("task 0 panicked: {call}")), "{text}");
+    assert!(text.starts_with(&format!("task 1 panicked: {call}")), "{text}");
     assert!(text.contains("can't be called in a simulation") && text.contains(instead), "{text}");
 }
 
@@ -93,7 +93,7 @@ fn other_kernel_threads() {
     thread.join().unwrap();
     assert_eq!(failure.cause(), Cause::Outside);
     let text = failure.to_string();
-    assert!(text.starts_with("task 1, spawned at tests/sim_refused.rs:"), "{text}");
+    assert!(text.starts_with("task 2, spawned at tests/sim_refused.rs:"), "{text}");
     assert!(text.contains("was woken by another kernel thread"), "{text}");
 }
 
@@ -191,7 +191,7 @@ fn what_failed_first_is_what_failed() {
     });
     let text = root.to_string();
     assert!(
-        text.starts_with("task 0 panicked: out of paper\n  besides, task 1 panicked: called `Result::unwrap()`"),
+        text.starts_with("task 1 panicked: out of paper\n  besides, task 2 panicked: called `Result::unwrap()`"),
         "{text}"
     );
     // What can't end comes to light only afterwards.
@@ -203,7 +203,7 @@ fn what_failed_first_is_what_failed() {
     });
     let text = text.to_string();
     assert!(
-        text.starts_with("task 0 panicked: out of paper\n  besides, deadlock, of tasks that were cancelled"),
+        text.starts_with("task 1 panicked: out of paper\n  besides, deadlock, of tasks that were cancelled"),
         "{text}"
     );
     let text = failure(move || {
@@ -212,7 +212,7 @@ fn what_failed_first_is_what_failed() {
         spawn(|| panic!("out of ink"));
         task::park();
     });
-    assert!(text.to_string().starts_with("task 2 panicked: out of ink\n"), "{text}");
+    assert!(text.to_string().starts_with("task 3 panicked: out of ink\n"), "{text}");
     // Nor does a destructor that has to wait hide the deadlock that has ended its task.
     let thread = std::thread::spawn(|| {
         failure(|| {
@@ -230,7 +230,7 @@ fn what_failed_first_is_what_failed() {
     });
     let text = thread.join().unwrap();
     assert!(text.starts_with("deadlock: 2 tasks wait"), "{text}");
-    assert!(text.contains("\n  besides, task 1, spawned at") && text.contains("while it unwinds"), "{text}");
+    assert!(text.contains("\n  besides, task 2, spawned at") && text.contains("while it unwinds"), "{text}");
 }
 
 #[test]

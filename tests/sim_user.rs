@@ -36,7 +36,7 @@ fn finds_an_update_that_is_lost() {
     });
     assert_eq!(failure.cause(), Cause::Panic);
     let text = failure.to_string();
-    assert!(text.starts_with("task 0 panicked: assertion"), "{text}");
+    assert!(text.starts_with("task 1 panicked: assertion"), "{text}");
     assert!(text.contains("an update was lost") && text.contains(&format!("THRONG_SEED={}", failure.seed())), "{text}");
     assert!(text.contains("then ends") && text.contains("spawned at tests/sim_user.rs:"), "{text}");
 }
@@ -53,7 +53,7 @@ fn finds_a_task_that_panics_unseen() {
         sleep(HOUR);
     });
     assert_eq!(failure.cause(), Cause::Panic);
-    assert!(failure.to_string().starts_with("task 1 panicked: assertion"), "{failure}");
+    assert!(failure.to_string().starts_with("task 2 panicked: assertion"), "{failure}");
     // A panic that somebody sees is his business, and so is a cancellation.
     sim::check(|| {
         assert!(spawn(|| panic!("seen")).join().is_err());
@@ -76,8 +76,8 @@ fn finds_a_deadlock_of_two_locks() {
     assert_eq!(failure.cause(), Cause::Deadlock);
     let text = failure.to_string();
     assert!(text.starts_with("deadlock: 2 tasks wait, and nothing is left that could wake one"), "{text}");
-    assert!(text.contains("\n  task 0 waits to lock a mutex, for 1 ms; spawned at"), "{text}");
-    assert!(text.contains("\n  task 1 `b then a` waits to lock a mutex"), "{text}");
+    assert!(text.contains("\n  task 1 waits to lock a mutex, for 1 ms; spawned at"), "{text}");
+    assert!(text.contains("\n  task 2 `b then a` waits to lock a mutex"), "{text}");
 }
 
 #[test]
@@ -161,6 +161,23 @@ fn a_failure_comes_again_with_its_seed() {
     assert_eq!(failure.to_string(), again.to_string());
 }
 
+/// What goes by them goes by the seed, and a program's own words can be compared with the report.
+#[test]
+fn tasks_have_the_ids_that_reports_call_them_by() {
+    sim::check(|| {
+        assert_eq!(task::current().id().get(), 1);
+        let tasks = [(); 3].map(|()| spawn(|| task::current().id().get()));
+        let ids = tasks.each_ref().map(|task| task.task().id().get());
+        assert_eq!(ids, [2, 3, 4]);
+        assert_eq!(tasks.map(|task| task.join().unwrap()), ids);
+    });
+    let failure = Check::new().run(1, || {
+        spawn(|| panic!("I am {}", task::current().id()));
+        sleep(HOUR);
+    });
+    assert!(failure.unwrap_err().to_string().starts_with("task 2 panicked: I am 2"));
+}
+
 #[test]
 fn what_does_not_go_by_the_seed_is_found() {
     let executions = AtomicU32::new(0);
@@ -236,7 +253,7 @@ fn a_deadlock_tells_of_a_panic_that_nobody_has_seen() {
     });
     let failure = failure.unwrap_err();
     assert_eq!(failure.cause(), Cause::Deadlock);
-    assert!(failure.to_string().contains("\n  besides, task 1 panicked: out of ink\n  in a simulation"), "{failure}");
+    assert!(failure.to_string().contains("\n  besides, task 2 panicked: out of ink\n  in a simulation"), "{failure}");
 }
 
 #[test]

@@ -21,7 +21,8 @@ use std::panic::Location;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-/// A task's identity: unique in the process, never reused.
+/// A task's identity: unique in the process, never reused. (But that [simulated](crate::sim) tasks are counted from 1 in
+/// each execution, in the order in which they are spawned, as its reports do.)
 ///
 /// Modelled on [`std::thread::ThreadId`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -195,6 +196,12 @@ impl Header {
     /// Whether that is what runs this task.
     pub(crate) fn is_hosted_by(&self, host: NonNull<dyn Schedule>) -> bool {
         self.host.cast::<()>() == host.cast()
+    }
+
+    /// Gives a task an id that it has not drawn itself, before anybody could ask for it.
+    pub(crate) fn set_id(&self, id: NonZeroU64) {
+        // Relaxed: the number carries no other data.
+        self.id.store(id.get(), Ordering::Relaxed);
     }
 
     pub(crate) fn id(&self) -> TaskId {

@@ -30,8 +30,8 @@ pub(crate) struct Context {
     pub(crate) host: *const (),
     /// The host, whose queues this thread works at; null while it is in a blocking section.
     pub(crate) serves: Cell<*const ()>,
-    /// Whether the host is a simulator.
-    pub(crate) is_simulated: bool,
+    /// The seed, if the host is a simulator.
+    pub(crate) simulation: Option<u64>,
     /// The task that runs here now.
     pub(crate) task: Running,
     /// Free memory for tasks.

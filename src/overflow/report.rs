@@ -42,9 +42,16 @@ fn describe(out: &mut Output, kibibytes: usize) -> fmt::Result {
         None => out.write_str("\na worker between two tasks")?,
     }
     writeln!(out, " has overflowed its stack of {kibibytes} KiB")?;
-    out.write_str(
-        "note: `task::Builder::stack_size` gives a task a larger one, `runtime::Builder::stack_size` all tasks\n",
-    )
+    // SAFETY: the thread's context outlives what runs on it.
+    let seed = unsafe { current::context().as_ref() }.and_then(|context| context.simulation);
+    let all = if seed.is_some() { "sim::Check" } else { "runtime::Builder" };
+    writeln!(out, "note: `task::Builder::stack_size` gives a task a larger one, `{all}::stack_size` all tasks")?;
+    match seed {
+        Some(seed) => {
+            writeln!(out, "in a simulation: seed {seed}; to see it again, run this test alone with THRONG_SEED={seed}")
+        }
+        None => Ok(()),
+    }
 }
 
 /// Standard error, by the buffer.

@@ -108,7 +108,7 @@ mod models {
             let context = Context {
                 host: ptr::null(),
                 serves: Cell::new(ptr::null()),
-                is_simulated: false,
+                simulation: None,
                 task: Running::nothing(),
                 blocks: Blocks::new(),
                 rng: Rng::new(1),

@@ -124,7 +124,7 @@ pub(super) fn main(scheduler: Arc<Scheduler>, index: usize) {
         context: Context {
             host,
             serves: Cell::new(host),
-            is_simulated: false,
+            simulation: None,
             task: Running::nothing(),
             blocks: Blocks::new(),
             rng: Rng::new(scheduler.seed.wrapping_add(index as u64)),

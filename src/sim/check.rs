@@ -48,7 +48,7 @@ pub enum Switches {
 /// let failure = failure.unwrap_err();
 /// assert_eq!(failure.cause(), Cause::Deadlock);
 /// // deadlock: 3 tasks wait, and nothing is left that could wake one
-/// //   task 0 waits to see the end of a scope's tasks, ..
+/// //   task 1 waits to see the end of a scope's tasks, ..
 /// println!("{failure}");
 /// ```
 #[derive(Clone, Debug)]
@@ -194,8 +194,8 @@ impl Check {
             (Ok(()), Some(step)) => {
                 let text = format!(
                     "not deterministic: a second execution took another way at step {step}, so something in the program \
-                     doesn't go by the seed: a hash map's order, a real clock, an address, a task's id, a `static` that \
-                     is left changed"
+                     doesn't go by the seed: a hash map's order, a real clock, an address, a `static` that is left \
+                     changed"
                 );
                 Err(Failure::new(Failed { cause: Cause::Nondeterminism, text }, seed, &concluded))
             }
@@ -225,6 +225,7 @@ impl Check {
     ) -> (Result<T, Failed>, Concluded) {
         let class = stack::class_for(self.stack_size).unwrap_or_else(|error| panic!("{error}"));
         let simulator = Box::into_raw(Simulator::new(Settings {
+            seed,
             steps: self.steps,
             switches: self.switches,
             plan: Plan::new(seed, self.depth, self.strategy),

@@ -1,7 +1,7 @@
 //! The state of an execution: its tasks, who of them can run, the time, and what has failed.
 
 use super::failure::{Cause, Failed};
-use super::log::{End, Log, Name};
+use super::log::{End, Log, Name, id};
 use super::strategy::Plan;
 use super::timers::Timers;
 use crate::control::{Header, Outcome, TimerEntry};
@@ -141,7 +141,7 @@ impl Core {
             if let Some(header) = task.as_ref().map(|task| unsafe { task.as_ref() })
                 && header.state.is_parked()
             {
-                report.add(name.number.into(), header, now - *since);
+                report.add(id(name.number).get(), header, now - *since);
             }
         }
         let text = text.into();

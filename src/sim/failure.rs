@@ -1,6 +1,6 @@
 //! What can go wrong in an execution, and the text that says so.
 
-use super::log::{Name, Turns};
+use super::log::{Name, Turns, id};
 use super::simulator::Concluded;
 use super::strategy::Strategy;
 use std::any::Any;
@@ -46,7 +46,7 @@ impl Failed {
         let said = payload.downcast_ref::<&str>().copied();
         let said = said.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
         let said = said.unwrap_or("(a payload that is no text)");
-        Failed { cause: Cause::Panic, text: format!("task {number} panicked: {said}") }
+        Failed { cause: Cause::Panic, text: format!("task {} panicked: {said}", id(number)) }
     }
 }
 

@@ -3,7 +3,13 @@
 
 use crate::park::Reason;
 use std::fmt;
+use std::num::NonZeroU64;
 use std::panic::Location;
+
+/// What a task is called, by its place in the order of spawning: the root is task 1.
+pub(super) fn id(number: u32) -> NonZeroU64 {
+    NonZeroU64::MIN.saturating_add(number.into())
+}
 
 /// One step: the task's number, and how it ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -119,7 +125,7 @@ impl fmt::Display for Turns {
         }
         for Turn { task, steps, end } in &self.turns {
             let s = if *steps == 1 { "step" } else { "steps" };
-            write!(f, "\n    task {task}: {steps} {s}, ")?;
+            write!(f, "\n    task {}: {steps} {s}, ", id(*task))?;
             match end {
                 End::Stepped => f.write_str("and could go on")?,
                 End::Yielded => f.write_str("then yields")?,
@@ -143,7 +149,7 @@ pub(super) struct Name {
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "task {}", self.number)?;
+        write!(f, "task {}", id(self.number))?;
         if let Some(name) = &self.name {
             write!(f, " `{name}`")?;
         }

@@ -25,7 +25,7 @@
 //!     assert_eq!(*total.lock(), 2);
 //! });
 //! # });
-//! // task 0 panicked: assertion `left == right` failed ..
+//! // task 1 panicked: assertion `left == right` failed ..
 //! //   in a simulation: seed 3, a random walk, 19 steps; to see it again, run this test alone with THRONG_SEED=3
 //! // ..
 //! # let text = payload.unwrap_err().downcast::<String>().unwrap();
@@ -77,10 +77,10 @@
 //!
 //! # Why the same seed gives the same execution
 //! There is one kernel thread, and it switches where the simulator says. Whatever is chosen is drawn from generators that
-//! begin with the seed. Tasks are numbered in the order in which they are spawned, and those that can run are kept in the
-//! order of their numbers. Whoever wakes several does so in an order that comes from no address: a wake-up is a step, so it
-//! makes a difference who is first. Timers are in the order of their deadlines, then of their arming. The real clock is
-//! read once, for the origin of virtual time, and only differences count.
+//! begin with the seed. Tasks are numbered in the order in which they are spawned, which gives them their ids, too, and those
+//! that can run are kept in the order of their numbers. Whoever wakes several does so in an order that comes from no address:
+//! a wake-up is a step, so it makes a difference who is first. Timers are in the order of their deadlines, then of their
+//! arming. The real clock is read once, for the origin of virtual time, and only differences count.
 //!
 //! # Tried and rejected
 //! * *Switching at wake-ups and waits alone.* A lock that is free is taken without either, so two tasks never met in a

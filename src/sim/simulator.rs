@@ -22,7 +22,7 @@
 
 use super::core::Core;
 use super::failure::{Cause, Failed};
-use super::log::{End, Log, Name};
+use super::log::{End, Log, Name, id};
 use super::strategy::Plan;
 use crate::control::blocks::Blocks;
 use crate::control::{Context, Header, Leave, Running, Schedule, Section, TimerEntry};
@@ -44,6 +44,7 @@ use std::time::Instant;
 
 /// What an execution is run with.
 pub(super) struct Settings {
+    pub(super) seed: u64,
     pub(super) steps: u64,
     pub(super) switches: super::Switches,
     pub(super) plan: Plan,
@@ -105,12 +106,12 @@ impl Observer for Watch {
 
 impl Simulator {
     pub(super) fn new(settings: Settings) -> Box<Simulator> {
-        let Settings { steps, switches, plan, rng, class } = settings;
+        let Settings { seed, steps, switches, plan, rng, class } = settings;
         let mut simulator = Box::new(Simulator {
             context: Context {
                 host: std::ptr::null(),
                 serves: Cell::new(std::ptr::null()),
-                is_simulated: true,
+                simulation: Some(seed),
                 task: Running::nothing(),
                 blocks: Blocks::new(),
                 rng,
@@ -179,7 +180,9 @@ impl Simulator {
     fn launch(&self, task: NonNull<Header>, name: Name) {
         let number = name.number;
         // SAFETY: it was just made.
-        unsafe { task.as_ref() }.place.set(number);
+        let header = unsafe { task.as_ref() };
+        header.place.set(number);
+        header.set_id(id(number));
         let mut core = self.core.borrow_mut();
         core.spawned(task, name);
         drop(core);
