@@ -109,10 +109,12 @@ impl<'a> Select<'a> {
     /// select.remove(index);
     /// assert!(select.try_select().is_err());
     /// ```
+    #[track_caller]
     pub fn remove(&mut self, index: usize) {
         assert!(index < self.next_index, "no operation {index} was added to this `Select`");
         let at = self.arms.iter().position(|arm| arm.index() == index);
-        self.arms.swap_remove(at.unwrap_or_else(|| panic!("operation {index} was removed from this `Select` before")));
+        let Some(at) = at else { panic!("operation {index} was removed from this `Select` before") };
+        self.arms.swap_remove(at);
     }
 
     /// Chooses an operation that is ready now.
@@ -127,6 +129,7 @@ impl<'a> Select<'a> {
     ///
     /// # Panics
     /// If the list is empty.
+    #[track_caller]
     pub fn select(&mut self) -> SelectedOperation<'a> {
         select(&mut self.arms, self.biased)
     }
@@ -176,6 +179,7 @@ impl<'a> Select<'a> {
     /// };
     /// assert_eq!(msg, Ok(3));
     /// ```
+    #[track_caller]
     pub fn ready(&mut self) -> usize {
         assert_not_empty(&self.arms);
         selector::watch(&mut self.arms, Patience::Forever, self.biased).expect("waits for ever")

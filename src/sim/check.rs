@@ -223,7 +223,10 @@ impl Check {
         seed: u64,
         f: impl FnOnce() -> T + 'static,
     ) -> (Result<T, Failed>, Concluded) {
-        let class = stack::class_for(self.stack_size).unwrap_or_else(|error| panic!("{error}"));
+        let class = match stack::class_for(self.stack_size) {
+            Ok(class) => class,
+            Err(error) => panic!("{error}"),
+        };
         let simulator = Box::into_raw(Simulator::new(Settings {
             seed,
             steps: self.steps,

@@ -136,7 +136,10 @@ use crate::current;
 /// ```
 #[track_caller]
 pub fn run<T: 'static>(seed: u64, f: impl FnOnce() -> T + 'static) -> T {
-    Check::new().run(seed, f).unwrap_or_else(|failure| panic!("{failure}"))
+    match Check::new().run(seed, f) {
+        Ok(value) => value,
+        Err(failure) => panic!("{failure}"),
+    }
 }
 
 /// Runs `f` with a thousand seeds, twice each; see the [module](self). [`Check`] has more to choose from.

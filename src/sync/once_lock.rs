@@ -58,6 +58,7 @@ impl<T> OnceLock<T> {
     ///
     /// # Panics
     /// In the initialiser of this cell.
+    #[track_caller]
     pub fn wait(&self) -> &T {
         self.once.wait_force();
         self.get().expect("it is completed")
@@ -67,6 +68,7 @@ impl<T> OnceLock<T> {
     ///
     /// # Errors
     /// Gives `value` back if there was one already.
+    #[track_caller]
     pub fn set(&self, value: T) -> Result<(), T> {
         let mut value = Some(value);
         self.get_or_init(|| value.take().expect("an initialiser runs once"));
@@ -78,6 +80,7 @@ impl<T> OnceLock<T> {
     /// # Panics
     /// With what `f` panics with, which leaves the cell empty; and if `f` asks for the value of this same cell.
     #[inline]
+    #[track_caller]
     pub fn get_or_init(&self, f: impl FnOnce() -> T) -> &T {
         match self.get() {
             Some(value) => value,
@@ -86,6 +89,7 @@ impl<T> OnceLock<T> {
     }
 
     #[cold]
+    #[track_caller]
     fn init(&self, f: impl FnOnce() -> T) -> &T {
         self.once.call_once_force(|_| {
             let value = f();

@@ -121,6 +121,7 @@ impl Semaphore {
     ///
     /// # Panics
     /// If there would be more than `usize::MAX`.
+    #[track_caller]
     pub fn add_permits(&self, n: usize) {
         step();
         let mut state = self.state.lock();

@@ -72,6 +72,7 @@ impl WaitGroup {
     ///
     /// # Panics
     /// If there would be more than `usize::MAX`.
+    #[track_caller]
     pub fn add(&self, n: usize) {
         step();
         let mut state = self.shared.lock();
@@ -88,6 +89,7 @@ impl WaitGroup {
     ///
     /// # Panics
     /// If more are done than were added.
+    #[track_caller]
     pub fn done(&self) {
         step();
         let mut state = self.shared.lock();
