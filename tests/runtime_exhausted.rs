@@ -159,15 +159,15 @@ fn no_address_space_for_a_stack() {
         return passes_in_a_child("no_address_space_for_a_stack");
     }
     let others = others();
-    let own = Runtime::builder().workers(1).stack_size(16 << 20).build().expect("a runtime");
-    // Room for four stacks of 16 MiB, and for `malloc`, which could not report that there is none.
-    let allowed = own.run(|| limit(libc::RLIMIT_AS, address_space() + (72 << 20)));
+    let own = Runtime::builder().workers(1).stack_size(64 << 20).build().expect("a runtime");
+    // Room for four stacks of 64 MiB, and for `malloc` and the sanitizers, which could not report that there is none.
+    let allowed = own.run(|| limit(libc::RLIMIT_AS, address_space() + (4 * 64 + 56 << 20)));
     while_others_go_on(&others, || {
         own.run(|| {
             let (mut parked, error) = park_as_many_as_can_be(|f| Builder::new().spawn(f));
             assert!(parked.len() < 1000, "the limit was passed");
             assert_eq!(error.kind(), ErrorKind::OutOfMemory, "{error}");
-            assert_says(error, &["can't make room for", "16384 KiB", "ulimit -v", "smaller stacks"]);
+            assert_says(error, &["can't make room for", "65536 KiB", "ulimit -v", "smaller stacks"]);
             // Those who can't return an error panic, and only their own task.
             let error = throng::scope(|s| {
                 // This one has its room already.
@@ -184,11 +184,11 @@ fn no_address_space_for_a_stack() {
             // What was freed is room for others.
             assert_eq!(throng::spawn(|| 5).join().expect("no panic"), 5);
         });
-        let error = Runtime::builder().workers(1).stack_size(32 << 20).build().expect_err("no room for its stacks");
-        assert_says(error, &["32768 KiB", "ulimit -v"]);
+        let error = Runtime::builder().workers(1).stack_size(128 << 20).build().expect_err("no room for its stacks");
+        assert_says(error, &["131072 KiB", "ulimit -v"]);
     });
     limit(libc::RLIMIT_AS, allowed);
-    own.run(|| assert_eq!(Builder::new().stack_size(32 << 20).spawn(|| 6).expect("spawned").join().expect("ok"), 6));
+    own.run(|| assert_eq!(Builder::new().stack_size(128 << 20).spawn(|| 6).expect("spawned").join().expect("ok"), 6));
 }
 
 /// Workers that have run many tasks keep no room for them from others. (A sanitizer that gets no more memory ends the process.)

@@ -490,16 +490,9 @@ impl Worker {
                 }
                 Some(task)
             }
-            None => slot.take().or_else(|| self.look_elsewhere()),
+            // Whom the timers and the poller have woken is in the queue by then.
+            None => slot.take().or_else(|| self.look_outside()).or_else(|| self.pop()),
         }
-    }
-
-    /// Something for a yielding task to wait behind, where its own worker has nothing else.
-    #[cold]
-    fn look_elsewhere(&self) -> Option<NonNull<Header>> {
-        self.expire_timers();
-        self.poll_now();
-        self.pop().or_else(|| self.take_injected())
     }
 
     /// The timers, the injector and the poller, each in its turn; and whether others lack what this one hoards.
@@ -526,7 +519,7 @@ impl Worker {
         }
     }
 
-    /// All of them at once: its turns are so long that each would wait for long.
+    /// All of them at once: there is nothing else to run, or the turns are so long that each would wait for long.
     #[cold]
     pub(super) fn look_outside(&self) -> Option<NonNull<Header>> {
         self.expire_timers();
