@@ -150,7 +150,7 @@ impl Registers {
 fn alone() {
     static FIRST: StaticAtomicU64 = StaticAtomicU64::new(0);
     // SAFETY: no obligations.
-    let this = u64::from(unsafe { libc::gettid() }.unsigned_abs());
+    let this = unsafe { libc::pthread_self() } as u64;
     // Relaxed: the number carries no other data.
     match FIRST.compare_exchange(0, this, Ordering::Relaxed, Ordering::Relaxed) {
         Ok(_) => {}

@@ -54,7 +54,6 @@ fn out_of_descriptors() {
         }
     };
     assert_eq!(refusal.raw_os_error(), Some(libc::EMFILE), "{refusal}");
-    assert!(refusal.to_string().contains("Too many open files"));
     assert!(clients.len() > 10);
 
     // Nothing is lost: the connections wait in the queue until there is room.

@@ -331,6 +331,16 @@ fn of_many_overflows_one_is_reported() {
 }
 
 #[test]
+#[cfg(not(target_env = "gnu"))]
+fn a_backtrace_that_cannot_be_had() {
+    for backtrace in ["1", "full"] {
+        let text = Child { backtrace, ..PLAIN }.overflow("recurse");
+        assert!(text.contains("note: there is no backtrace: "), "{text}");
+    }
+}
+
+#[test]
+#[cfg(target_env = "gnu")]
 fn a_backtrace_if_asked_for() {
     // The first two frames: `black_box` is a function where nothing is inlined, and as good a place to overflow as any.
     let top = |trace: &str| trace.lines().take(4).collect::<String>();

@@ -45,10 +45,8 @@ impl Alarm {
         let since = deadline.saturating_duration_since(self.origin.instant);
         // Not zero, which would disarm it; a time that doesn't fit is as good as never.
         let at = self.origin.monotonic.saturating_add(since).max(Duration::from_nanos(1));
-        let value = libc::timespec {
-            tv_sec: at.as_secs().try_into().unwrap_or(libc::time_t::MAX),
-            tv_nsec: at.subsec_nanos().into(),
-        };
+        let value =
+            libc::timespec { tv_sec: at.as_secs().try_into().unwrap_or(i64::MAX), tv_nsec: at.subsec_nanos().into() };
         let once = libc::itimerspec { it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
         // SAFETY: the descriptor is a timer, `once` is read, and the old value isn't asked for.
         if unsafe { libc::timerfd_settime(self.as_raw_fd(), libc::TFD_TIMER_ABSTIME, &once, ptr::null_mut()) } < 0 {

@@ -10,6 +10,8 @@
 //! - **a deadlock** does so too, by an alarm after ten seconds. Half a million frames take one. (And some hundred bytes
 //!   each: the backtrace of a runaway recursion on a stack of 1 GiB may take gigabytes, or the ten seconds.)
 //!
+//! Where the unwinder doesn't get from the handler to what it interrupted (musl's has nothing to go by there), that is said.
+//!
 //! Only if `RUST_BACKTRACE` is set, as for a panic. It is read when the handler is installed, as a handler can't.
 //!
 //! # From `std`'s text to ours
@@ -80,6 +82,10 @@ fn attempt(out: &mut Output, style: Style, program_counter: usize) -> fmt::Resul
     let addresses = Addresses::take(program_counter);
     // Release: pairs with the Acquire of `settle_for_addresses`, which another thread may run.
     ADDRESSES.store((&raw const addresses).cast_mut(), Ordering::Release);
+    if addresses.are_none() {
+        come_through();
+        return out.write_str("note: there is no backtrace: this system's unwinder doesn't get past a signal\n");
+    }
     if addresses.are_in_the_allocator() {
         settle_for_addresses("the allocator was interrupted");
     }

@@ -61,8 +61,10 @@ impl ThreadState {
 
 /// The kernel's number of the calling thread.
 pub(super) fn current() -> libc::pid_t {
+    // Not the C library's wrapper: older ones have none, and linked with a static musl and link-time optimisation, where `std`
+    // wants it only if it is there, it isn't.
     // SAFETY: a call without arguments that can't fail.
-    unsafe { libc::gettid() }
+    unsafe { libc::syscall(libc::SYS_gettid) as libc::pid_t }
 }
 
 /// How long the kernel's scheduler lets a thread run at a stretch; `None` for the usual time. It has the same share of

@@ -13,9 +13,9 @@ use std::slice;
 
 pub(super) const WORD: usize = size_of::<usize>();
 
-/// No libc's control block is larger: glibc's takes 2304 bytes, musl's some 200. To take too much for it may hold a task that
-/// need not be held, no more.
-const CONTROL_BLOCK: usize = 2304;
+/// The control block is no larger: glibc's takes 2304 bytes, musl's 200. To take too much for it holds tasks that need not be
+/// held: a little behind musl's, others' memory begins.
+const CONTROL_BLOCK: usize = if cfg!(target_env = "musl") { 256 } else { 2304 };
 /// Blocks that are not farther apart belong together: libcs leave less than this for late libraries.
 const GAP: usize = 4096;
 

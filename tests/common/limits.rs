@@ -1,9 +1,14 @@
 //! What the system lets a process have. For tests in a process of their own.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+#[cfg(target_env = "gnu")]
+type Resource = libc::__rlimit_resource_t;
+#[cfg(not(target_env = "gnu"))]
+type Resource = libc::c_int;
+
 /// Sets what this process may have, and returns what it was before.
 #[expect(unsafe_code, reason = "resource limits have no safe face in `std`")]
-pub(crate) fn limit(resource: libc::__rlimit_resource_t, soft: u64) -> u64 {
+pub(crate) fn limit(resource: Resource, soft: u64) -> u64 {
     let mut limits = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: both calls take a pointer to a structure that lives.
     unsafe {
