@@ -38,6 +38,7 @@ fn run_inside_a_task_is_a_call() {
         let outer = task::current().id();
         assert_eq!(own.run(|| task::current().id()), outer);
         assert_eq!(throng::run(|| task::current().id()), outer, "the global one's `run` too");
+        assert_eq!(throng::blocking(|| own.run(|| task::current().id())), outer, "in a section as well");
     });
 }
 
