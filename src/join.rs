@@ -15,7 +15,7 @@ use crate::awaited::Awaited;
 use crate::chaos;
 use crate::control::{Header, Outcome, Schedule, State, TaskId, TaskRef, Vtable, blocks};
 use crate::current;
-use crate::interrupt::Cancelled;
+use crate::interrupt::{self, Cancelled};
 use crate::lock::{Guard, Lock};
 use crate::park::{Reason, wait_in};
 use crate::stack::Class;
@@ -103,7 +103,8 @@ impl<F: FnOnce() -> T, T> Cell<F, T> {
         unsafe {
             let stage = task.cast::<Self>().as_ref().stage.get();
             let closure = mem::replace(&mut *stage, Stage::Result(Err(Cancelled::payload())));
-            drop_quietly(closure);
+            // Its destructors may wait, as those of a task that unwinds may.
+            interrupt::shielded(|| drop_quietly(closure));
             Self::finish(task);
         }
     }
@@ -313,7 +314,7 @@ impl<T> JoinHandle<T> {
     fn wait_for_end(&self, meeting: Guard<'_, Meeting>, reason: Reason) {
         let joint = joint(&self.task);
         match wait_in(reason, None, &joint.meeting, meeting, |meeting| &mut meeting.joiner, ()).0 {
-            Outcome::Cancelled => crate::interrupt::unwind(),
+            Outcome::Cancelled => interrupt::unwind(),
             _ => debug_assert!(joint.meeting.lock().finished),
         }
     }

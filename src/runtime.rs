@@ -683,7 +683,7 @@ where
     F: FnOnce() -> T + Send,
     T: Send,
 {
-    if scheduler.is_local() {
+    if scheduler.runs_caller() {
         return f();
     }
     sim::refuse_if_simulated("`Runtime::run`", "call `throng::run`, or what it is to run,");

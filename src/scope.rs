@@ -18,6 +18,7 @@ use std::any::Any;
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
+use std::mem;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 
@@ -245,18 +246,22 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
+        /// Counts off a task that was not made after all. Then `f` is dropped, which may panic.
+        struct Unmade<'a>(&'a Tally);
+        impl Drop for Unmade<'_> {
+            fn drop(&mut self) {
+                self.0.task_ended();
+            }
+        }
         let tally = Arc::clone(&self.tally);
         let f = move || tally.run(f);
         self.tally.count.lock().running += 1;
+        let unmade = Unmade(&self.tally);
         let settings = Settings { observer: Some(Arc::clone(&self.tally) as Arc<dyn Observer>), ..settings };
         // SAFETY: see the head of this file: `f` and its result are not touched after `task_ended`, which `scope` waits for.
-        match unsafe { spawn_here(settings, f) } {
-            Ok(handle) => Ok(ScopedJoinHandle { handle, scope: PhantomData }),
-            Err(error) => {
-                self.tally.task_ended();
-                Err(error)
-            }
-        }
+        let handle = unsafe { spawn_here(settings, f)? };
+        mem::forget(unmade);
+        Ok(ScopedJoinHandle { handle, scope: PhantomData })
     }
 }
 

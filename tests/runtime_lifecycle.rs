@@ -38,6 +38,7 @@ fn run_inside_a_task_is_a_call() {
         let outer = task::current().id();
         assert_eq!(own.run(|| task::current().id()), outer);
         assert_eq!(throng::run(|| task::current().id()), outer, "the global one's `run` too");
+        assert_eq!(throng::blocking(|| own.run(|| task::current().id())), outer, "in a section as well");
     });
 }
 
@@ -193,6 +194,30 @@ fn dropping_drops_those_that_have_not_begun() {
     assert_eq!(dropped.load(SeqCst), 100);
     let cancelled = handles.into_iter().filter_map(|handle| handle.join().err()).count();
     assert_eq!(cancelled + ran.load(SeqCst), 100);
+}
+
+#[test]
+fn what_a_task_that_has_not_begun_holds_may_wait_as_it_is_dropped() {
+    struct WaitsInDrop(Arc<AtomicUsize>);
+    impl Drop for WaitsInDrop {
+        fn drop(&mut self) {
+            task::sleep(Duration::from_millis(1));
+            // The runtime comes to know those that have waited, and cancels them.
+            task::sleep(Duration::from_millis(1));
+            throng::cancel::check();
+            self.0.fetch_add(1, SeqCst);
+        }
+    }
+    let own = short_of_threads(1, 1);
+    let stuck = Stuck::new(&own, 1, Way::Sleeps).all_begun();
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let behind: Vec<_> = (0..10).map(|_| WaitsInDrop(Arc::clone(&dropped))).map(|guard| own.spawn(|| guard)).collect();
+    own.shutdown_timeout(Duration::ZERO).expect_err("out of time");
+    stuck.release();
+    for handle in behind {
+        assert!(handle.join().is_err_and(|payload| payload.is::<Cancelled>()));
+    }
+    assert_eq!(dropped.load(SeqCst), 10);
 }
 
 #[test]

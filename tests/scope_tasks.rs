@@ -230,6 +230,22 @@ fn a_spawn_that_fails_leaves_the_scope_whole() {
 }
 
 #[test]
+fn so_does_one_whose_closure_panics_as_it_is_dropped() {
+    struct Panics;
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("dropped");
+        }
+    }
+    everywhere(|| {
+        let child = Panics;
+        let spawn = || throng::scope(|s| Builder::new().stack_size(1).spawn_scoped(s, move || drop(child)).is_ok());
+        let payload = catch_unwind(AssertUnwindSafe(spawn)).expect_err("a panic");
+        assert_eq!(message(&*payload), "dropped");
+    });
+}
+
+#[test]
 fn a_scope_without_children_is_a_call() {
     everywhere(|| assert_eq!(throng::scope(|_| 5), 5));
 }

@@ -294,6 +294,16 @@ fn a_scope_ends_after_all_of_its_tasks_and_panics_if_one_did() {
     });
 }
 
+/// Then its channel is dropped when there is no task any more that could take a step.
+#[test]
+fn a_token_may_end_with_the_last_task_of_its_scope() {
+    Check::new().seeds(300).check(|| {
+        let token = Token::new();
+        assert!(token.done().try_recv().is_err());
+        assert!(token.scope(|s| drop(s.spawn(yield_now))).is_ok());
+    });
+}
+
 /// However it is cancelled, a task ends as cancelled or as it would have; what it has is dropped; a shield holds.
 #[test]
 fn a_cancelled_task_loses_nothing_but_itself() {

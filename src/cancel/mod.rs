@@ -48,7 +48,8 @@
 //! # What isn't interrupted
 //! * Code that doesn't wait. Call [`check`] in long computations.
 //! * Waits that don't know of this crate: `std`'s locks, files, `std::thread::sleep`.
-//! * [`shield`]ed code, and destructors that run while their task unwinds already, be it from a panic.
+//! * [`shield`]ed code, and destructors that run while their task unwinds already, be it from a panic; those of what a task
+//!   holds that never began, at its runtime's end.
 //! * [`ReentrantMutex::lock`](crate::sync::ReentrantMutex), and the locking again after
 //!   [`MutexGuard::unlocked`](crate::sync::MutexGuard) and its like; neither can unwind.
 //! * A [`scope`](crate::scope())'s wait for its tasks, and [`run`](crate::run)'s on a thread: both must see them end.

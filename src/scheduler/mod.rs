@@ -206,16 +206,15 @@ impl Scheduler {
         }
     }
 
-    /// Whether the caller is one of this scheduler's tasks, and not in a blocking section.
-    pub(crate) fn is_local(&self) -> bool {
-        self.local().is_some()
+    /// Whether the caller is one of this scheduler's tasks.
+    pub(crate) fn runs_caller(&self) -> bool {
+        // SAFETY: the task that calls is alive.
+        current::task().is_some_and(|task| unsafe { task.as_ref() }.is_hosted_by(self.as_host()))
     }
 
     /// Whether the caller is what the scheduler's end waits for, and so can't wait for that: one of its tasks, or its hook.
     pub(crate) fn waits_for_caller(&self) -> bool {
-        // SAFETY: the task that calls is alive.
-        let is_host = current::task().is_some_and(|task| unsafe { task.as_ref() }.is_hosted_by(self.as_host()));
-        is_host || self.monitor.is_caller()
+        self.runs_caller() || self.monitor.is_caller()
     }
 
     /// Makes sure of room for a task's stack. Every admitted task is launched.

@@ -357,6 +357,8 @@ impl Simulator {
         let number = unsafe { task.as_ref() }.place.get();
         core.finished(number);
         drop(core);
+        // What it leaves behind may hold the last handle of a channel, and nobody is left to take the step of its drop.
+        self.context.task.set(None);
         // SAFETY: the caller's.
         unsafe { Header::release(task) };
     }

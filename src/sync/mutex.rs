@@ -18,7 +18,7 @@ use super::RawMutex;
 /// # Cancellation
 /// A task that is cancelled while it waits for the lock unwinds. To lock again after
 /// [`unlocked`](lock_api::MutexGuard::unlocked), [`bump`](lock_api::MutexGuard::bump) or a wait for a
-/// [`Condvar`](super::Condvar) isn't ended by cancellation.
+/// [`Condvar`](super::Condvar) isn't ended by cancellation, nor is a lock that is called through a function pointer.
 ///
 /// # Examples
 /// ```

@@ -5,6 +5,7 @@
 //! task that has to wait does unwind, and no cancellation may end the process. The raw lock is called the same way for
 //! both, with one difference: a user's call comes through methods that pass the caller's location on
 //! (`#[track_caller]`), a call of `lock_api`'s own names `lock_api`'s source. Where it does, the wait is shielded.
+//! (So does a call through a function pointer, `let lock: fn(&_) -> _ = Mutex::lock`: it has no other place to name.)
 //!
 //! Rejected: never letting a cancellation end the wait for a lock. Then a task that waits for a lock that is never
 //! freed could not be unwound at shutdown, nor a timeout end the wait for one that is held for long.
