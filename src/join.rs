@@ -475,6 +475,13 @@ impl Task {
     pub fn unpark(&self) {
         unpark(&self.0);
     }
+
+    /// Whether it has ended, as far as its handle tells: the worker may be about to let go of it. (One whose handle is gone still
+    /// has its result to drop.)
+    pub(crate) fn is_finished(&self) -> bool {
+        let meeting = joint(&self.0).meeting.lock();
+        meeting.finished && !meeting.detached
+    }
 }
 
 impl fmt::Debug for Task {

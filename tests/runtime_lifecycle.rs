@@ -9,10 +9,12 @@ mod stuck;
 use common::{Dropped, message, runtime, until};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
-use stuck::{Stuck, Way, short_of_threads};
+use stuck::{Gate, Stuck, Way, short_of_threads};
 use throng::cancel::Cancelled;
 use throng::runtime::Runtime;
 use throng::task;
@@ -306,6 +308,45 @@ fn shutdown_out_of_time_names_what_is_left() {
     drop(release);
     assert!(stuck.join().expect_err("cancelled").is::<Cancelled>());
     assert_eq!(dropped.load(SeqCst), 1);
+}
+
+/// Its worker wakes whoever waits for its end before anything else, and that may take long.
+#[test]
+fn one_that_was_seen_to_end_is_not_left() {
+    struct Slow(Gate, AtomicBool);
+    impl Wake for Slow {
+        fn wake(self: Arc<Self>) {
+            self.1.store(true, SeqCst);
+            self.0.pass(Way::Sleeps);
+        }
+    }
+    for others in [0, 1] {
+        let own = runtime(2);
+        let (send, receive) = chan::channel::<u32>(None);
+        let mut ends = own.spawn(move || receive.recv());
+        let slow = Arc::new(Slow(Gate::default(), AtomicBool::new(false)));
+        let poll = Pin::new(&mut ends).poll(&mut Context::from_waker(&Waker::from(Arc::clone(&slow))));
+        assert!(poll.is_pending());
+        send.send(1).expect("a receiver");
+        until(|| slow.1.load(SeqCst));
+        assert!(ends.is_finished());
+        let stuck = Stuck::new(&own, others, Way::Sleeps).all_begun();
+        if others == 0 {
+            // Nothing is left but the workers' end.
+            std::thread::scope(|s| {
+                let ended = s.spawn(|| own.shutdown_timeout(Duration::ZERO));
+                slow.0.open();
+                ended.join().expect("no panic").expect("nothing is left");
+            });
+        } else {
+            let unfinished = own.shutdown_timeout(Duration::ZERO).expect_err("out of time");
+            assert_eq!((unfinished.count(), unfinished.tasks().len()), (1, 1), "{unfinished}");
+            assert!(unfinished.tasks().all(|task| task.id() == stuck.tasks()[0].task().id()), "{unfinished}");
+            slow.0.open();
+        }
+        assert_eq!(ends.join().expect("no panic"), Ok(1));
+        stuck.release();
+    }
 }
 
 #[test]

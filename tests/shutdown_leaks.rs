@@ -146,11 +146,13 @@ fn a_hundred_runtimes_leave_nothing_of_the_kernels_behind() {
     if !is_child() {
         return passes_in_a_child("a_hundred_runtimes_leave_nothing_of_the_kernels_behind");
     }
+    let threads = Holdings::now().threads;
     // What is made once a process, and the allocator's caches, are there after a few.
     (0..10).for_each(|round| start_and_drop(round, true));
+    // The kernel forgets a thread a moment after it was joined.
+    until(|| Holdings::now().threads == threads);
     let before = Holdings::now();
     (0..stress(100)).for_each(|round| start_and_drop(round, true));
-    // The kernel forgets a thread a moment after it was joined.
     until(|| Holdings::now().threads == before.threads);
     let after = Holdings::now();
     assert_eq!(after.descriptors, before.descriptors);
