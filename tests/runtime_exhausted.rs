@@ -160,7 +160,6 @@ fn no_thread_to_be_had() {
 }
 
 #[test]
-#[cfg(not(any(throng_tsan, throng_asan)))]
 fn no_address_space_for_a_stack() {
     if !is_child() {
         return passes_in_a_child("no_address_space_for_a_stack");
