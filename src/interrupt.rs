@@ -162,18 +162,24 @@ pub(crate) fn within<T>(deadline: Option<Instant>, f: impl FnOnce(Entered<'_>) -
 /// The outermost scope of a thread.
 #[cold]
 fn on_thread<T>(deadline: Option<Instant>, f: impl FnOnce(Entered<'_>) -> T) -> Result<T, Cancelled> {
-    struct Clear;
-    impl Drop for Clear {
+    struct Own(NonNull<ThreadParker>);
+    impl Drop for Own {
         fn drop(&mut self) {
-            // SAFETY: null.
-            unsafe { current::set_thread_parker(ptr::null()) };
+            let who = Participant::Thread(self.0);
+            // SAFETY: it was leaked below, and is alive. If the thread is in a scope still, by way of another crate's
+            // coroutine, it stays the thread's; else nothing leads to it once it is cleared.
+            unsafe {
+                if who.scopes().is_empty() {
+                    current::set_thread_parker(ptr::null());
+                    drop(Box::from_raw(self.0.as_ptr()));
+                }
+            }
         }
     }
-    let parker = ThreadParker::new();
-    // SAFETY: it is cleared before `parker` goes.
-    unsafe { current::set_thread_parker(&raw const parker) };
-    let _clear = Clear;
-    enter(Participant::Thread(NonNull::from(&parker)), deadline, f)
+    let own = Own(NonNull::from(Box::leak(Box::new(ThreadParker::new()))));
+    // SAFETY: it is cleared before the parker goes.
+    unsafe { current::set_thread_parker(own.0.as_ptr()) };
+    enter(Participant::Thread(own.0), deadline, f)
 }
 
 fn enter<T>(who: Participant, deadline: Option<Instant>, f: impl FnOnce(Entered<'_>) -> T) -> Result<T, Cancelled> {

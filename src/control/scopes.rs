@@ -31,7 +31,7 @@ use std::time::Instant;
 /// A stretch of a participant's run that can be cancelled by itself.
 ///
 /// # Invariant
-/// From [`Scopes::enter`] to [`Scopes::leave`] it stays where it is, and so do the scopes outside of it.
+/// From [`Scopes::enter`] to [`Scopes::leave`] it stays where it is.
 pub(crate) struct Scope {
     deadline: Option<Instant>,
     cancelled: AtomicBool,
@@ -83,7 +83,8 @@ const SCOPED: u8 = 2;
 /// A participant's scopes and shields.
 ///
 /// # Invariant
-/// The list leads through entered scopes; so does the owner's stack, in the same order.
+/// The list leads through entered scopes; so does the owner's stack, in the same order. (Unless it is in another crate's
+/// coroutine now and then: what was entered there may be left before what was entered later elsewhere.)
 pub(crate) struct Scopes {
     /// Zero means that nothing here can end a wait, which is all that most waits ever read.
     flags: AtomicU8,
@@ -174,7 +175,7 @@ impl Scopes {
     /// The owner enters a scope.
     ///
     /// # Safety
-    /// It stays where it is until `leave`, which comes after every scope that is entered later was left.
+    /// It stays where it is until `leave`.
     pub(crate) unsafe fn enter(&self, scope: &Scope) {
         scope.shields.set(self.shields.get());
         scope.outer.set(self.innermost.replace(scope));
@@ -182,13 +183,46 @@ impl Scopes {
         self.flags.fetch_or(SCOPED, Ordering::Relaxed);
     }
 
-    /// The owner leaves its innermost scope.
+    /// The owner leaves a scope that it has entered: its innermost one, but see the invariant.
     pub(crate) fn leave(&self, scope: &Scope) {
-        debug_assert!(ptr::eq(self.innermost.get(), scope), "scopes nest");
-        self.innermost.set(scope.outer.get());
-        if scope.outer.get().is_null() {
+        let mut link = &self.innermost;
+        while !ptr::eq(link.get(), scope) {
+            // SAFETY: the invariant; the list is not at its end, for the scope is in it.
+            link = unsafe { &(*link.get()).outer };
+        }
+        link.set(scope.outer.get());
+        if self.is_empty() {
             // Relaxed: as in `enter`.
             self.flags.fetch_and(!SCOPED, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the owner is in no scope.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.innermost.get().is_null()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// As when they were entered by coroutines.
+    #[test]
+    fn scopes_are_left_in_any_order() {
+        for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            let scopes = Scopes::new();
+            let entered = [(); 3].map(|()| Box::new(Scope::new(None)));
+            // SAFETY: they stay until they are left.
+            entered.iter().for_each(|scope| unsafe { scopes.enter(scope) });
+            let mut entered = entered.map(Some);
+            for place in order {
+                assert!(!scopes.is_empty() && !scopes.are_quiet());
+                scopes.leave(&entered[place].take().unwrap());
+                let left: Vec<Target> = entered.iter().rev().flatten().map(|scope| scope.target()).collect();
+                assert_eq!(scopes.open().map(Scope::target).collect::<Vec<_>>(), left);
+            }
+            assert!(scopes.is_empty() && scopes.are_quiet());
         }
     }
 }
