@@ -273,7 +273,7 @@ impl<T> JoinHandle<T> {
     #[track_caller]
     pub fn join(mut self) -> std::thread::Result<T> {
         // There is one joiner: a wait left over from a poll would be woken in place of this one.
-        self.withdraw();
+        drop(self.withdraw());
         assert!(!self.taken, "a task is joined whose handle was polled until it was ready: its result has been taken");
         if let Some(report) = self.wait(Reason::Join) {
             panic!("{report}");
@@ -319,15 +319,14 @@ impl<T> JoinHandle<T> {
         }
     }
 
-    /// Takes the wait of the last poll back, if it was left pending.
-    fn withdraw(&mut self) {
-        if let Some(polled) = self.polled.take() {
-            // SAFETY: `poll` made it of a box; its node is in this queue or in none, and then nobody else points to it.
-            unsafe {
-                let node = polled.as_ref().node.as_ref().expect("set by `poll`");
-                joint(&self.task).meeting.lock().joiner.remove(node);
-                drop(Box::from_raw(polled.as_ptr()));
-            }
+    /// Takes the wait of the last poll back, if it was left pending. What it returns has a waker, whose drop is foreign code.
+    fn withdraw(&mut self) -> Option<Box<Polled>> {
+        let polled = self.polled.take()?;
+        // SAFETY: `poll` made it of a box; its node is in this queue or in none, and then nobody else points to it.
+        unsafe {
+            let node = polled.as_ref().node.as_ref().expect("set by `poll`");
+            joint(&self.task).meeting.lock().joiner.remove(node);
+            Some(Box::from_raw(polled.as_ptr()))
         }
     }
 
@@ -380,7 +379,8 @@ impl<T> JoinHandle<T> {
 
 impl<T> Drop for JoinHandle<T> {
     fn drop(&mut self) {
-        self.withdraw();
+        // It may panic, and goes last.
+        let _polled = self.withdraw();
         if self.taken {
             return;
         }
@@ -418,7 +418,7 @@ impl<T> Future for JoinHandle<T> {
         assert!(!self.taken, "a join handle is polled again after it was ready");
         current::step();
         // A wait serves one poll: the next one begins anew, with the waker it brings.
-        self.withdraw();
+        drop(self.withdraw());
         let state = State::new();
         let epoch = state.arm(true);
         let parker = FutureParker { state, waker: Lock::new(Some(cx.waker().clone())) };
@@ -434,7 +434,7 @@ impl<T> Future for JoinHandle<T> {
         let mut meeting = joint(&self.task).meeting.lock();
         if meeting.finished {
             drop(meeting);
-            self.withdraw();
+            drop(self.withdraw());
             return Poll::Ready(self.take_result());
         }
         // SAFETY: it stays where it is until `withdraw`, which every way out of here comes to.

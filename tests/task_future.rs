@@ -6,8 +6,8 @@ use common::{Dropped, is_child, message, passes_in_a_child, runtime, until};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use throng::cancel::Cancelled;
@@ -152,6 +152,39 @@ fn a_wakers_panic_is_not_the_tasks() {
     assert_eq!(handle.join().expect("no panic"), 4);
     assert_eq!(own.run(|| 5), 5, "the runtime goes on");
     drop(own);
+}
+
+/// The handle is gone all the same, and the task drops its result itself: not its worker, outside of all tasks.
+#[test]
+fn a_wakers_panic_as_it_is_dropped_is_not_the_tasks() {
+    struct Panics;
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {}
+    }
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("dropped");
+        }
+    }
+    struct Tells(mpsc::Sender<bool>);
+    impl Drop for Tells {
+        fn drop(&mut self) {
+            self.0.send(task::try_current().is_some()).unwrap();
+        }
+    }
+    let (tell, told) = mpsc::channel();
+    let mut handle = throng::spawn(move || {
+        task::park();
+        Tells(tell)
+    });
+    let task = handle.task().clone();
+    let waker = Waker::from(Arc::new(Panics));
+    assert!(Pin::new(&mut handle).poll(&mut Context::from_waker(&waker)).is_pending());
+    // The handle has the last one.
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(waker)));
+    assert_eq!(message(&*catch_unwind(AssertUnwindSafe(|| drop(handle))).expect_err("a panic")), "dropped");
+    task.unpark();
+    assert!(told.recv().unwrap());
 }
 
 #[test]

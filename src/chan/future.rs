@@ -244,10 +244,11 @@ impl<T> RecvFuture<'_, T> {
 
 impl<T> Drop for RecvFuture<'_, T> {
     fn drop(&mut self) {
-        self.let_go();
         if let Some(alarm) = self.alarm.take() {
             alarm.cancel();
         }
+        // A waker's drop may panic.
+        self.let_go();
     }
 }
 
