@@ -4,8 +4,8 @@
 
 use crate::control::{Schedule, TaskRef};
 use crate::current;
+use crate::primitive::StaticMutex as Mutex;
 use crate::primitive::{Ordering, StaticAtomicU8};
-use parking_lot::Mutex;
 use std::ptr::NonNull;
 use std::sync::{Arc, OnceLock};
 

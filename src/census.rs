@@ -45,9 +45,9 @@
 //! Counting the process's threads, and comparing with those that are known to wait here. It proves nothing where a single
 //! thread waits for a lock of `std` or in a `join`, as the main thread of many programs does; and a count is no moment.
 
+use crate::primitive::StaticMutex as Mutex;
 use crate::primitive::{AtomicBool, Ordering, StaticAtomicU64, fence};
 use crate::procfs;
-use parking_lot::Mutex;
 use std::fmt;
 use std::fs;
 use std::io;

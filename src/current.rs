@@ -8,9 +8,8 @@
 //! Each pointer in the slot is null, or leads to something that lives until it is replaced by the same thread.
 
 use crate::control::{Context, Header, Participant, TaskRef, ThreadParker};
-use crate::primitive::{Ordering, StaticAtomicU64};
+use crate::primitive::{Ordering, StaticAtomicU64, clear_just_below};
 use crate::rng;
-use crate::tls;
 use std::cell::Cell;
 use std::num::NonZeroUsize;
 use std::ptr::{self, NonNull};
@@ -32,7 +31,7 @@ fn with_slot<T>(f: impl FnOnce(&Slot) -> T) -> T {
     let result = SLOT.with(f);
     // Where nothing is optimised, the slot's address was in a frame.
     if cfg!(debug_assertions) {
-        tls::clear_just_below();
+        clear_just_below();
     }
     result
 }

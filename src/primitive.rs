@@ -56,9 +56,63 @@ pub(crate) fn yield_thread() {
     loom::thread::yield_now();
 }
 
-/// A lock for longer sections, which sleeps in the kernel.
+/// Clears the stack below the caller's frame. Frames of old lie there, and the next ones between the caller's and the switch don't
+/// write all of their words: what is left would be taken for theirs by the migration guard. So it is called, on a task's
+/// stack, after what has most likely left addresses of the thread's storage.
+pub(crate) fn clear_below() {
+    // Where nothing is optimised, frames are many and large.
+    if cfg!(debug_assertions) { clear::<1024>() } else { clear::<128>() }
+}
+
+/// As `clear_below`, for what is called often and is not deep.
+pub(crate) fn clear_just_below() {
+    clear::<64>();
+}
+
+#[inline(never)]
+fn clear<const WORDS: usize>() {
+    std::hint::black_box([0_usize; WORDS]);
+}
+
+/// A lock for longer sections, which sleeps in the kernel. `parking_lot`'s, but that it leaves nothing of it on the stack
+/// of a task that had to wait: the address of its data for the thread. In a `static`, loom's can't be used.
+#[derive(Debug, Default)]
+pub(crate) struct StaticMutex<T>(parking_lot::Mutex<T>);
+
+impl<T> StaticMutex<T> {
+    pub(crate) const fn new(value: T) -> StaticMutex<T> {
+        StaticMutex(parking_lot::Mutex::new(value))
+    }
+
+    #[inline]
+    pub(crate) fn lock(&self) -> parking_lot::MutexGuard<'_, T> {
+        self.0.try_lock().unwrap_or_else(|| self.wait())
+    }
+
+    #[cold]
+    fn wait(&self) -> parking_lot::MutexGuard<'_, T> {
+        #[inline(never)]
+        fn wait<T>(lock: &parking_lot::Mutex<T>) -> parking_lot::MutexGuard<'_, T> {
+            lock.lock()
+        }
+        let guard = wait(&self.0);
+        clear_below();
+        guard
+    }
+
+    #[inline]
+    pub(crate) fn try_lock(&self) -> Option<parking_lot::MutexGuard<'_, T>> {
+        self.0.try_lock()
+    }
+
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        self.0.get_mut()
+    }
+}
+
 #[cfg(not(loom))]
-pub(crate) use parking_lot::{Mutex, MutexGuard};
+pub(crate) use {StaticMutex as Mutex, parking_lot::MutexGuard};
 
 #[cfg(loom)]
 pub(crate) use loom::sync::MutexGuard;

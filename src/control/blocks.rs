@@ -17,8 +17,8 @@
 //! that each use after a free is seen.
 
 use super::chunk::{BLOCK, BLOCKS, Chain, Chunk};
+use crate::primitive::StaticMutex as Mutex;
 use crate::primitive::{Ordering, StaticAtomicBool};
-use parking_lot::Mutex;
 use std::alloc::{self, Layout};
 use std::cell::Cell;
 use std::ptr::NonNull;

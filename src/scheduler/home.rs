@@ -26,9 +26,9 @@
 use super::Runnable;
 use crate::control::Header;
 use crate::lock::Lock;
+use crate::primitive::StaticMutex as Mutex;
 use crate::primitive::{AtomicU8, AtomicU64, Ordering};
 use crate::tls::{Places, Version, View, Watch};
-use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::ptr::NonNull;
 

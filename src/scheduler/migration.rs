@@ -24,8 +24,8 @@
 use super::worker::Worker;
 use super::{Runnable, Scheduler};
 use crate::control::Header;
-use crate::primitive::{AtomicU64, Ordering};
-use crate::tls::{self, Watch};
+use crate::primitive::{AtomicU64, Ordering, clear_below};
+use crate::tls::Watch;
 use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
@@ -237,7 +237,7 @@ impl Worker {
             home.renew();
         }
         // The dynamic linker tells where the blocks are.
-        tls::clear_below();
+        clear_below();
     }
 }
 

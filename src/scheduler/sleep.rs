@@ -9,9 +9,9 @@
 
 use crate::chaos;
 use crate::netpoll::{Driver, Netpoll, Wait};
+use crate::primitive::StaticMutex as Mutex;
 use crate::primitive::{AtomicU8, Ordering, thread};
 use crate::wait::Wakeup;
-use parking_lot::Mutex;
 use std::time::Instant;
 
 const AWAKE: u8 = 0;

@@ -42,10 +42,9 @@ use crate::current;
 use crate::fiber::Fiber;
 use crate::netpoll::Wait;
 use crate::overflow::AlternateStack;
-use crate::primitive::Ordering;
+use crate::primitive::{Ordering, clear_below};
 use crate::rng::Rng;
 use crate::stack::{self, Class, Stack};
-use crate::tls;
 use crate::wait::Wakeup;
 use crossbeam_deque::{Steal, Worker as Deque};
 use crossbeam_utils::CachePadded;
@@ -558,7 +557,7 @@ impl Worker {
             driver.poll(Wait::Now, &mut woken).expect("the poller works");
             drop(driver);
             // The C library's, where it makes system calls that a thread could be cancelled in.
-            tls::clear_below();
+            clear_below();
             self.fire(woken);
         }
     }
@@ -729,7 +728,7 @@ impl Worker {
             Choice::Nothing => {}
         }
         // A lock that was waited for.
-        tls::clear_below();
+        clear_below();
     }
 
     /// The thread is about to end: gives everything back.

@@ -4,8 +4,9 @@ use super::class::Class;
 use super::guard::{Guards, MAPPINGS_OF_A_GUARD};
 use super::memory;
 use super::slab::{Fresh, Place, Slabs, Stack};
+use crate::primitive::StaticMutex as Mutex;
 use crate::primitive::{Ordering, StaticAtomicBool, StaticAtomicU64};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Condvar;
 use std::collections::VecDeque;
 use std::{fmt, io};
 

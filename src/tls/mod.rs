@@ -37,7 +37,8 @@
 //! # What the libraries below use
 //! The crates that the library is built on, `std` and the C library have thread-locals of their own, which change with every
 //! lock that is waited for: `parking_lot` notes the lock, which most likely lies beside what tasks share. So a new thread
-//! uses them all once, and what changes by that isn't compared.
+//! uses them all once, and what changes by that isn't compared. Nor may the addresses of these thread-locals stay on a task's stack
+//! when such a lock had to be waited for: see `StaticMutex` in `primitive.rs`.
 //!
 //! # Tried and rejected
 //! * A summary of the storage that its own thread renews now and then: the first use of a lazy thread-local, just before the
@@ -89,24 +90,6 @@ struct More {
     leads: Vec<usize>,
     /// Which of 64 classes of addresses the leads are in; see `class`.
     classes: u64,
-}
-
-/// Clears the stack below the caller's frame. Frames of old lie there, and the next ones between the caller's and the switch don't
-/// write all of their words: what is left would be taken for theirs. So it is called, on a task's stack, after what
-/// has most likely left addresses of the thread's storage.
-pub(crate) fn clear_below() {
-    // Where nothing is optimised, frames are many and large.
-    if cfg!(debug_assertions) { clear::<1024>() } else { clear::<128>() }
-}
-
-/// As `clear_below`, for what is called often and is not deep.
-pub(crate) fn clear_just_below() {
-    clear::<64>();
-}
-
-#[inline(never)]
-fn clear<const WORDS: usize>() {
-    std::hint::black_box([0_usize; WORDS]);
 }
 
 /// Has the calling thread use what those use that serve it: the allocator, `std`'s list of destructors, the crates that the
