@@ -621,11 +621,11 @@ where
     F: FnOnce() -> T + Send,
     T: Send,
 {
-    let class = match settings.stack_size {
-        None => scheduler.default_class(),
-        Some(size) => stack::class_for(size)?,
+    let class = settings.stack_size.map_or(Ok(scheduler.default_class()), stack::class_for);
+    let class = match class.and_then(|class| scheduler.admit(class).map(|()| class)) {
+        Ok(class) => class,
+        Err(error) => return refuse(f, error),
     };
-    scheduler.admit(class)?;
     // SAFETY: a scheduler outlives its unfinished tasks; the rest is the caller's.
     let (task, handle) = unsafe {
         let (host, name) = (scheduler.as_host(), settings.name.map(Into::into));
@@ -647,8 +647,19 @@ where
         // SAFETY: the caller's.
         return unsafe { spawn_simulated(simulator, settings, f) };
     }
-    // SAFETY: the caller's.
-    unsafe { spawn_unchecked(scheduler()?, settings, f) }
+    match scheduler() {
+        // SAFETY: the caller's.
+        Ok(scheduler) => unsafe { spawn_unchecked(scheduler, settings, f) },
+        Err(error) => refuse(f, error),
+    }
+}
+
+/// The task isn't made. Its closure is dropped while the error is still here, and not on its way to the caller: if the drop
+/// panics, the error is lost there, which would leak it.
+#[cold]
+fn refuse<F, T>(f: F, error: io::Error) -> io::Result<T> {
+    drop(f);
+    Err(error)
 }
 
 /// Starts a task on the runtime of the task that calls, or on the global one.
@@ -672,9 +683,11 @@ where
     T: Send,
 {
     let Settings { name, stack_size, observer } = settings;
-    let class = stack_size.map_or(Ok(simulator.class()), stack::class_for)?;
-    // SAFETY: the caller's.
-    unsafe { simulator.spawn(f, class, name, Location::caller(), observer) }
+    match stack_size.map_or(Ok(simulator.class()), stack::class_for) {
+        // SAFETY: the caller's.
+        Ok(class) => unsafe { simulator.spawn(f, class, name, Location::caller(), observer) },
+        Err(error) => refuse(f, error),
+    }
 }
 
 #[track_caller]

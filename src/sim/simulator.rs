@@ -165,7 +165,11 @@ impl Simulator {
         spawned_at: &'static Location<'static>,
         observer: Option<Arc<dyn Observer>>,
     ) -> io::Result<JoinHandle<T>> {
-        stack::reserve(class, 1)?;
+        if let Err(error) = stack::reserve(class, 1) {
+            // See `runtime::refuse`.
+            drop(f);
+            return Err(error);
+        }
         let number = u32::try_from(self.core.borrow().entries.len()).expect("fewer tasks than 2^32");
         // The root's panic is the execution's result.
         let watch = || (number > 0).then(|| Arc::new(Watch { number, unseen: Arc::clone(&self.unseen) }) as _);
