@@ -25,6 +25,7 @@ use std::any::Any;
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::marker::PhantomData;
 use std::mem;
 use std::panic::{self, AssertUnwindSafe, Location};
@@ -156,6 +157,14 @@ impl<F: FnOnce() -> T, T> Cell<F, T> {
 
 fn drop_quietly<T>(value: T) {
     quietly(|| drop(value));
+}
+
+/// The task isn't made. Its closure is dropped while the error is still here, and not on its way to the caller: if the drop
+/// panics, the error is lost there, which would leak it.
+#[cold]
+pub(crate) fn refuse<F, T>(f: F, error: io::Error) -> io::Result<T> {
+    drop(f);
+    Err(error)
 }
 
 /// A task that is not yet launched, and its handle. The runtime owns one reference to it.

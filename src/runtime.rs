@@ -624,7 +624,7 @@ where
     let class = settings.stack_size.map_or(Ok(scheduler.default_class()), stack::class_for);
     let class = match class.and_then(|class| scheduler.admit(class).map(|()| class)) {
         Ok(class) => class,
-        Err(error) => return refuse(f, error),
+        Err(error) => return join::refuse(f, error),
     };
     // SAFETY: a scheduler outlives its unfinished tasks; the rest is the caller's.
     let (task, handle) = unsafe {
@@ -650,16 +650,8 @@ where
     match scheduler() {
         // SAFETY: the caller's.
         Ok(scheduler) => unsafe { spawn_unchecked(scheduler, settings, f) },
-        Err(error) => refuse(f, error),
+        Err(error) => join::refuse(f, error),
     }
-}
-
-/// The task isn't made. Its closure is dropped while the error is still here, and not on its way to the caller: if the drop
-/// panics, the error is lost there, which would leak it.
-#[cold]
-fn refuse<F, T>(f: F, error: io::Error) -> io::Result<T> {
-    drop(f);
-    Err(error)
 }
 
 /// Starts a task on the runtime of the task that calls, or on the global one.
@@ -686,7 +678,7 @@ where
     match stack_size.map_or(Ok(simulator.class()), stack::class_for) {
         // SAFETY: the caller's.
         Ok(class) => unsafe { simulator.spawn(f, class, name, Location::caller(), observer) },
-        Err(error) => refuse(f, error),
+        Err(error) => join::refuse(f, error),
     }
 }
 

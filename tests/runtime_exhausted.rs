@@ -1,10 +1,4 @@
 //! No thread, no descriptor, no address space: an error, and the program goes on. Each in a process of its own.
-//!
-//! (A sanitizer needs address space of its own, for each task too, and ends the process if it gets none.)
-#![cfg_attr(
-    any(throng_tsan, throng_asan),
-    allow(dead_code, reason = "what takes all address space is not for sanitizers")
-)]
 
 mod common;
 #[path = "common/limits.rs"]
@@ -197,7 +191,8 @@ fn no_address_space_for_a_stack() {
     own.run(|| assert_eq!(Builder::new().stack_size(128 << 20).spawn(|| 6).expect("spawned").join().expect("ok"), 6));
 }
 
-/// Workers that have run many tasks keep no room for them from others.
+/// Workers that have run many tasks keep no room for them from others. (A sanitizer needs address space for each task, too, and
+/// ends the process if it gets none.)
 #[test]
 #[cfg(not(any(throng_tsan, throng_asan)))]
 fn room_that_was_freed_is_there_for_all() {

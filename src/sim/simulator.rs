@@ -28,7 +28,7 @@ use crate::control::blocks::Blocks;
 use crate::control::{Context, Header, Leave, Running, Schedule, Section, TimerEntry};
 use crate::current;
 use crate::fiber::Fiber;
-use crate::join::{JoinHandle, Observer, new_task};
+use crate::join::{JoinHandle, Observer, new_task, refuse};
 use crate::park::Reason;
 use crate::primitive::{Ordering, StaticAtomicBool};
 use crate::rng::Rng;
@@ -166,9 +166,7 @@ impl Simulator {
         observer: Option<Arc<dyn Observer>>,
     ) -> io::Result<JoinHandle<T>> {
         if let Err(error) = stack::reserve(class, 1) {
-            // See `runtime::refuse`.
-            drop(f);
-            return Err(error);
+            return refuse(f, error);
         }
         let number = u32::try_from(self.core.borrow().entries.len()).expect("fewer tasks than 2^32");
         // The root's panic is the execution's result.
