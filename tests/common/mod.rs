@@ -102,12 +102,14 @@ pub(crate) fn is_child() -> bool {
     std::env::var_os("THRONG_CHILD").is_some()
 }
 
-/// Runs one test of this file in a process of its own. It must pass; what it printed is returned.
+/// Runs one test of this file in a process of its own. It must pass; what it printed is returned. (No backtraces: they take as
+/// much memory as the program's symbols, and some of these have little.)
 #[track_caller]
 fn in_child(test: &str) -> String {
     let output = std::process::Command::new(std::env::current_exe().expect("a test has a file"))
         .args([test, "--exact", "--nocapture", "--test-threads=1"])
         .env("THRONG_CHILD", "1")
+        .env("RUST_BACKTRACE", "0")
         .output()
         .expect("a child process");
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
