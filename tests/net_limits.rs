@@ -133,6 +133,7 @@ fn a_connection_that_found_no_descriptor_is_not_lost() {
     };
     let connect = || std::net::TcpStream::connect(address).unwrap();
     limit(libc::RLIMIT_NOFILE, 64);
+    let mut refused = 0;
     for round in 0..50 {
         // They have been woken before; and some of them wait now, or all.
         exchange(connect(), accepted(), round);
@@ -140,11 +141,21 @@ fn a_connection_that_found_no_descriptor_is_not_lost() {
         let client = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         let files = use_all_descriptors();
         client.connect(&address.into()).unwrap();
-        assert!(is_exhaustion(results.recv().unwrap()));
+        match results.recv().unwrap() {
+            // One of the runtime's threads has ended meanwhile, and closed the file it was watched by.
+            Ok(stream) => {
+                drop(files);
+                exchange(client, stream, round);
+                continue;
+            }
+            error => assert!(is_exhaustion(error)),
+        }
+        refused += 1;
         // What there is goes on.
         exchange(&bystander, &bystander, round);
         drop(files);
         go_on.send(()).unwrap();
         exchange(client, accepted(), round);
     }
+    assert!(refused > 25, "only {refused} of 50 found no descriptor");
 }
