@@ -125,23 +125,51 @@ pub fn check() {
     }
 }
 
-/// Runs `f` with cancellation held off: no wait in it ends as cancelled, but for a scope that is opened in it.
-pub(crate) fn shielded<R>(f: impl FnOnce() -> R) -> R {
-    struct Unshield(Participant, u32);
-    impl Drop for Unshield {
-        fn drop(&mut self) {
-            // SAFETY: as below.
-            unsafe { self.0.scopes() }.set_shields(self.1);
+/// Keeps a participant that is in a scope or a shield. A thread's parker goes with the last of these that it leaves, which
+/// is the first that it has entered, unless another crate's coroutine is in one.
+struct Inside(Participant);
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        let Participant::Thread(parker) = self.0 else { return };
+        // SAFETY: it is the caller's, which `within` has leaked, and is alive as long as the thread is inside of something. If
+        // that is over, nothing leads to it once it is cleared.
+        unsafe {
+            let scopes = self.0.scopes();
+            if scopes.is_empty() && scopes.shields() == 0 {
+                current::set_thread_parker(ptr::null());
+                drop(Box::from_raw(parker.as_ptr()));
+            }
         }
     }
-    // A thread that is in no scope needs no shield.
-    let _unshield = current::cancellable().map(|who| {
-        // SAFETY: it is the caller; a thread leaves its outermost scope after this frame, which is inside of it.
+}
+
+/// A shield that is up.
+struct Shield(Inside);
+
+impl Shield {
+    /// `None` on a thread that is in no scope, and needs none.
+    fn raise() -> Option<Shield> {
+        let who = current::cancellable()?;
+        // SAFETY: it is the caller.
         let scopes = unsafe { who.scopes() };
-        let before = scopes.shields();
-        scopes.set_shields(before + 1);
-        Unshield(who, before)
-    });
+        scopes.set_shields(scopes.shields() + 1);
+        Some(Shield(Inside(who)))
+    }
+}
+
+impl Drop for Shield {
+    fn drop(&mut self) {
+        // SAFETY: it is the caller, which is inside.
+        let scopes = unsafe { self.0.0.scopes() };
+        // As scopes are left, shields are taken down in any order.
+        scopes.set_shields(scopes.shields() - 1);
+    }
+}
+
+/// Runs `f` with cancellation held off: no wait in it ends as cancelled, but for a scope that is opened in it.
+pub(crate) fn shielded<R>(f: impl FnOnce() -> R) -> R {
+    let _shield = Shield::raise();
     f()
 }
 
@@ -153,36 +181,20 @@ pub(crate) struct Entered<'a> {
 
 /// Runs `f` in a cancel scope. Fails if `f` was unwound for the scope's sake; any other unwinding goes on.
 pub(crate) fn within<T>(deadline: Option<Instant>, f: impl FnOnce(Entered<'_>) -> T) -> Result<T, Cancelled> {
-    match current::cancellable() {
-        Some(who) => enter(who, deadline, f),
-        None => on_thread(deadline, f),
-    }
+    enter(current::cancellable().unwrap_or_else(thread), deadline, f)
 }
 
-/// The outermost scope of a thread.
+/// A thread that is in no scope yet.
 #[cold]
-fn on_thread<T>(deadline: Option<Instant>, f: impl FnOnce(Entered<'_>) -> T) -> Result<T, Cancelled> {
-    struct Own(NonNull<ThreadParker>);
-    impl Drop for Own {
-        fn drop(&mut self) {
-            let who = Participant::Thread(self.0);
-            // SAFETY: it was leaked below, and is alive. If the thread is in a scope still, by way of another crate's
-            // coroutine, it stays the thread's; else nothing leads to it once it is cleared.
-            unsafe {
-                if who.scopes().is_empty() {
-                    current::set_thread_parker(ptr::null());
-                    drop(Box::from_raw(self.0.as_ptr()));
-                }
-            }
-        }
-    }
-    let own = Own(NonNull::from(Box::leak(Box::new(ThreadParker::new()))));
-    // SAFETY: it is cleared before the parker goes.
-    unsafe { current::set_thread_parker(own.0.as_ptr()) };
-    enter(Participant::Thread(own.0), deadline, f)
+fn thread() -> Participant {
+    let parker = NonNull::from(Box::leak(Box::new(ThreadParker::new())));
+    // SAFETY: `Inside` clears it before the parker goes.
+    unsafe { current::set_thread_parker(parker.as_ptr()) };
+    Participant::Thread(parker)
 }
 
 fn enter<T>(who: Participant, deadline: Option<Instant>, f: impl FnOnce(Entered<'_>) -> T) -> Result<T, Cancelled> {
+    let _inside = Inside(who);
     let scope = Scope::new(deadline);
     // SAFETY: it is the caller, who is in this frame.
     let scopes = unsafe { who.scopes() };
@@ -200,5 +212,30 @@ fn enter<T>(who: Participant, deadline: Option<Instant>, f: impl FnOnce(Entered<
         // SAFETY: as above.
         Some(cancelled) if cancelled.0 == scope.target() && scope.is_over(|| unsafe { who.now() }) => Err(*cancelled),
         _ => panic::resume_unwind(payload),
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// As a coroutine leaves them.
+    #[test]
+    fn a_threads_parker_goes_with_the_last_scope_or_shield() {
+        let who = thread();
+        // SAFETY: it is the caller, which is inside until the last line.
+        let scopes = unsafe { who.scopes() };
+        let [outer, inner] = [(); 2].map(|()| Scope::new(None));
+        let [in_outer, in_inner] = [(); 2].map(|()| Inside(who));
+        // SAFETY: they stay until they are left.
+        [&outer, &inner].into_iter().for_each(|scope| unsafe { scopes.enter(scope) });
+        let shield = Shield::raise();
+        scopes.leave(&outer);
+        drop(in_outer);
+        scopes.leave(&inner);
+        drop(in_inner);
+        assert!(current::thread_parker().is_some());
+        drop(shield);
+        assert!(current::thread_parker().is_none());
     }
 }

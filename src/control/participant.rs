@@ -5,7 +5,8 @@ use crate::primitive::thread::{Thread, current};
 use std::ptr::NonNull;
 use std::time::Instant;
 
-/// A kernel thread that waits. It lies in a frame that outlives its nodes (see `park::Frame`) or all of its scopes.
+/// A kernel thread that waits. It lies in a frame that outlives its nodes (see `park::Frame`), or on the heap until it is in no
+/// scope or shield.
 pub(crate) struct ThreadParker {
     pub(crate) state: State,
     pub(crate) scopes: Scopes,

@@ -124,12 +124,13 @@ impl Scopes {
     /// Those that are open to a wait that would begin now, innermost first.
     fn open(&self) -> impl Iterator<Item = &Scope> {
         let mut at = self.innermost.get();
-        std::iter::from_fn(move || {
+        let entered = std::iter::from_fn(move || {
             // SAFETY: the invariant. Only the owner is here, so no scope is left meanwhile.
-            let scope = unsafe { at.as_ref() }.filter(|scope| scope.shields.get() == self.shields.get())?;
+            let scope = unsafe { at.as_ref() }?;
             at = scope.outer.get();
             Some(scope)
-        })
+        });
+        entered.filter(|scope| scope.shields.get() == self.shields.get())
     }
 
     fn is_whole_cancelled(&self) -> bool {
@@ -224,6 +225,21 @@ mod tests {
             }
             assert!(scopes.is_empty() && scopes.are_quiet());
         }
+    }
+
+    #[test]
+    fn a_scope_that_was_entered_behind_a_shield_hides_no_other() {
+        let scopes = Scopes::new();
+        let [outer, inner] = [(); 2].map(|()| Scope::new(None));
+        // SAFETY: they stay as long as the list.
+        unsafe { scopes.enter(&outer) };
+        scopes.set_shields(1);
+        // SAFETY: as above.
+        unsafe { scopes.enter(&inner) };
+        let open = || scopes.open().map(Scope::target).collect::<Vec<_>>();
+        assert_eq!(open(), [inner.target()]);
+        scopes.set_shields(0);
+        assert_eq!(open(), [outer.target()]);
     }
 }
 
