@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Wake, Waker};
+use std::time::Duration;
 use throng::cancel::Token;
 use throng::chan::{Receiver, RecvError, Select, after, bounded, never, select};
 
@@ -175,4 +176,70 @@ fn a_wakers_panic_loses_no_token() {
     }
     let _ = catch_unwind(AssertUnwindSafe(|| token.cancel()));
     assert!(child.done().recv().is_err() && token.done().recv().is_err());
+}
+
+// Wakers that panic as they are dropped. Their future is gone all the same.
+
+struct PanicsLast;
+
+impl Wake for PanicsLast {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for PanicsLast {
+    fn drop(&mut self) {
+        panic!("a waker that panics as it is dropped");
+    }
+}
+
+/// Polls a future, which has the only waker then, and drops it.
+fn drop_with_the_last_waker<F: Future>(mut future: Pin<Box<F>>) {
+    let waker = Waker::from(Arc::new(PanicsLast));
+    assert!(poll(&mut future, &waker).is_pending());
+    drop(waker);
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(future))).is_err());
+}
+
+#[test]
+fn a_message_that_is_not_sent_is_dropped_whatever_its_waker_does() {
+    let (s, r) = bounded(0);
+    let message = Arc::new(());
+    drop_with_the_last_waker(Box::pin(s.send_async(Arc::clone(&message))));
+    assert_eq!(Arc::strong_count(&message), 1);
+    assert!(r.try_recv().is_err());
+}
+
+#[test]
+fn a_promised_message_is_for_others_whatever_the_waker_does() {
+    let (s, r) = bounded(0);
+    let mut receive = Box::pin(r.recv_async());
+    assert!(poll(&mut receive, Waker::noop()).is_pending());
+    select! {
+        send(s, { drop_with_the_last_waker(receive); 1 }) -> res => assert_eq!(res, Ok(())),
+        recv(never::<()>()) -> _ => unreachable!(),
+    }
+    assert_eq!(r.try_recv(), Ok(1));
+}
+
+/// It waits for the channel and for its alarm, each with a waker; whichever drop panics, the channel knows it no more.
+#[test]
+fn a_future_with_an_alarm_leaves_its_channel_whatever_its_wakers_do() {
+    let r = after(Duration::from_secs(3600));
+    for which in 0..2 {
+        let left = Arc::new(AtomicUsize::new(usize::MAX));
+        let waker = hooked({
+            let left = Arc::clone(&left);
+            move || assert_ne!(left.fetch_sub(1, SeqCst), 0)
+        });
+        let mut future = Box::pin(r.recv_async());
+        assert!(poll(&mut future, &waker).is_pending());
+        left.store(which, SeqCst);
+        // Or it is the alarm's task that drops that one.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(future)));
+        left.store(usize::MAX, SeqCst);
+        // What would be written where it was.
+        let others: Vec<_> = (1..64).map(|words| vec![usize::MAX; words]).collect();
+        assert!(poll(&mut Box::pin(r.recv_async()), Waker::noop()).is_pending());
+        assert!(others.iter().flatten().all(|&word| word == usize::MAX));
+    }
 }

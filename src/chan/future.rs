@@ -77,9 +77,10 @@ impl Wait {
         }
     }
 
-    /// Ends a wait, however far it is, and tells what it has come to.
-    fn leave<T>(&mut self, shared: &Shared<T>) -> Note {
-        let Some(node) = &self.node else { return Note::Waiting };
+    /// Ends a wait, however far it is, and tells what it has come to. The waker comes with it if nobody has claimed the wait: its
+    /// drop is foreign code, may panic, and goes last.
+    fn leave<T>(&mut self, shared: &Shared<T>) -> (Note, Option<Waker>) {
+        let Some(node) = &self.node else { return (Note::Waiting, None) };
         current::step();
         let mut state = shared.lock();
         // SAFETY: it was pushed to this line, whose lock is held.
@@ -89,9 +90,10 @@ impl Wait {
         };
         drop(state);
         self.node = None;
-        // If nobody claimed the wait, it is still armed, with its waker.
+        let waker = self.parker.waker.lock().take();
+        // It may still be armed.
         self.parker = FutureParker::new();
-        note
+        (note, waker)
     }
 }
 
@@ -231,7 +233,7 @@ impl<T> RecvFuture<'_, T> {
     /// Ends the wait and gives back what it has come to.
     fn let_go(&mut self) {
         let shared = self.receiver.shared();
-        let left = self.wait.leave(shared);
+        let (left, _waker) = self.wait.leave(shared);
         let ticket = if let Note::Promised(ticket) = left { Some(ticket) } else { self.ticket.take() };
         let wakes = match (left, ticket) {
             (Note::Granted, _) => shared.lock().forgo(),
@@ -244,10 +246,11 @@ impl<T> RecvFuture<'_, T> {
 
 impl<T> Drop for RecvFuture<'_, T> {
     fn drop(&mut self) {
-        if let Some(alarm) = self.alarm.take() {
+        // It has a waker as well, and goes last.
+        let alarm = self.alarm.take();
+        if let Some(alarm) = &alarm {
             alarm.cancel();
         }
-        // A waker's drop may panic.
         self.let_go();
     }
 }
@@ -354,7 +357,7 @@ impl<T> Future for SendFuture<'_, T> {
 
 impl<T> Drop for SendFuture<'_, T> {
     fn drop(&mut self) {
-        let left = self.wait.leave(self.sender.shared());
+        let (left, _waker) = self.wait.leave(self.sender.shared());
         if self.unsent && left != Note::Moved {
             // SAFETY: nobody has moved it, and nobody will.
             unsafe { self.message.assume_init_drop() }
