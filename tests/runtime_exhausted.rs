@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use throng::JoinHandle;
 use throng::net::lookup_host;
 use throng::runtime::Runtime;
+use throng::sim::Check;
 use throng::task::Builder;
 
 /// How much address space this process has.
@@ -186,6 +187,8 @@ fn no_address_space_for_a_stack() {
         });
         let error = Runtime::builder().workers(1).stack_size(128 << 20).build().expect_err("no room for its stacks");
         assert_says(error, &["131072 KiB", "ulimit -v"]);
+        let refused = std::panic::catch_unwind(|| Check::new().stack_size(128 << 20).run(1, || ()).map(drop));
+        assert_says(common::message(&*refused.expect_err("no room for its root")), &["can't simulate", "ulimit -v"]);
     });
     limit(libc::RLIMIT_AS, allowed);
     own.run(|| assert_eq!(Builder::new().stack_size(128 << 20).spawn(|| 6).expect("spawned").join().expect("ok"), 6));

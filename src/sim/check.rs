@@ -241,8 +241,15 @@ impl Check {
         let context = unsafe { In::enter(here) };
         // SAFETY: `f` and `T` are valid for ever. (One that is stuck is never resumed, but what it has lent, to threads of
         // a scope say, is used on; so they must be.)
-        let handle = unsafe { here.spawn(f, class, None, Location::caller(), None) };
-        let handle = handle.unwrap_or_else(|error| panic!("can't simulate: {error}"));
+        let handle = match unsafe { here.spawn(f, class, None, Location::caller(), None) } {
+            Ok(handle) => handle,
+            Err(error) => {
+                drop(context);
+                // SAFETY: made by `into_raw`. There is no task.
+                drop(unsafe { Box::from_raw(simulator) });
+                panic!("can't simulate: {error}");
+            }
+        };
         here.drive();
         drop(context);
         let (mut concluded, is_empty) = here.conclude();
