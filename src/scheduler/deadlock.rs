@@ -56,10 +56,10 @@ use super::{RUNNING, Scheduler};
 use crate::awaited::{self, Entry};
 use crate::census::{self, Doubt};
 use crate::control::{Schedule, TaskRef, clock};
+use crate::overflow;
 use crate::primitive::Ordering;
 use crate::primitive::StaticMutex as Mutex;
 use crate::report::Report;
-use std::io;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -239,17 +239,7 @@ impl Scheduler {
     }
 }
 
-/// Past the lock of `std`, which a task in the deadlock may hold.
+/// Not by `eprintln!`, whose lock a task in the deadlock may hold.
 fn write_to_stderr(text: &str) {
-    let text = format!("throng: {text}\n");
-    let mut left = text.as_bytes();
-    while !left.is_empty() {
-        // SAFETY: the bytes are there.
-        let written = unsafe { libc::write(libc::STDERR_FILENO, left.as_ptr().cast(), left.len()) };
-        match usize::try_from(written) {
-            Ok(written) => left = &left[written..],
-            Err(_) if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => return,
-        }
-    }
+    overflow::write_to_stderr(format!("throng: {text}\n").as_bytes());
 }
