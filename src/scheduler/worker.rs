@@ -656,9 +656,7 @@ impl Worker {
             }
             return Fiber::on(stacks.pop().expect("an admitted task has a stack"), base);
         }
-        let mut one = Vec::with_capacity(1);
-        stack::take(class, &mut one, 1);
-        Fiber::on(one.pop().expect("an admitted task has a stack"), base)
+        Fiber::on(stack::take_one(class), base)
     }
 
     /// Ends the loop on `me` and goes on with `to`.
@@ -684,8 +682,7 @@ impl Worker {
                 stack::give(class, &mut stacks, STACKS - STACK_BATCH);
             }
         } else {
-            stack::give(class, &mut vec![stack], 0);
-            stack::release(class, 1);
+            stack::give_up(stack);
         }
     }
 

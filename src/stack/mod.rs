@@ -121,6 +121,20 @@ pub(crate) fn give(class: Class, stacks: &mut Vec<Stack>, keep: usize) {
     ARENA.give(class, stacks, keep);
 }
 
+/// Takes one stack, which is reserved.
+pub(crate) fn take_one(class: Class) -> Stack {
+    let mut one = Vec::with_capacity(1);
+    take(class, &mut one, 1);
+    one.pop().expect("at least one is taken")
+}
+
+/// Gives one stack back, with its reservation.
+pub(crate) fn give_up(stack: Stack) {
+    let class = stack.class();
+    give(class, &mut vec![stack], 0);
+    release(class, 1);
+}
+
 /// Whether idle stacks hold memory that [`trim_unused`] should look after. A hint.
 pub(crate) fn has_excess() -> bool {
     ARENA.has_excess()
