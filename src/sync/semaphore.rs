@@ -5,7 +5,7 @@
 //! handed over: they are taken from the count for a waiter before it is woken, and put back if it has gone. A waiter
 //! that gives up lets those behind it have what it could not get.
 
-use super::crowd::Batch;
+use super::crowd::{self, Batch};
 use crate::control::Outcome;
 use crate::current::step;
 use crate::interrupt;
@@ -137,18 +137,8 @@ impl Semaphore {
 
     /// Gives permits to those who wait, the oldest first, for as long as there are enough.
     #[cold]
-    fn hand_out<'a>(&'a self, mut state: Guard<'a, State>) {
-        loop {
-            let mut batch = Batch::new();
-            state.fill(&mut batch);
-            drop(state);
-            let more = batch.is_full();
-            batch.fire();
-            if !more {
-                return;
-            }
-            state = self.state.lock();
-        }
+    fn hand_out<'a>(&'a self, state: Guard<'a, State>) {
+        crowd::in_batches(&self.state, state, State::fill);
     }
 
     /// How many permits there are now.
@@ -159,19 +149,13 @@ impl Semaphore {
 
     fn try_take(&self, n: usize) -> bool {
         step();
-        let mut state = self.state.lock();
-        let enough = state.waiting.is_empty() && state.permits >= n;
-        if enough {
-            state.permits -= n;
-        }
-        enough
+        self.state.lock().take_at_once(n)
     }
 
     fn take(&self, n: usize, deadline: Option<Instant>) -> bool {
         step();
         let mut state = self.state.lock();
-        if state.waiting.is_empty() && state.permits >= n {
-            state.permits -= n;
+        if state.take_at_once(n) {
             return true;
         }
         let outcome = park::wait_in(Reason::Semaphore, deadline, &self.state, state, |s| &mut s.waiting, n).0;
@@ -188,6 +172,15 @@ impl Semaphore {
 }
 
 impl State {
+    /// Takes as many, if there are enough and nobody waits.
+    fn take_at_once(&mut self, n: usize) -> bool {
+        let enough = self.waiting.is_empty() && self.permits >= n;
+        if enough {
+            self.permits -= n;
+        }
+        enough
+    }
+
     /// Takes those who can have what they want.
     fn fill(&mut self, batch: &mut Batch) {
         let State { permits, waiting } = self;
