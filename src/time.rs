@@ -18,8 +18,8 @@ pub fn now() -> Instant {
 
 /// Waits for at least `duration`. Other tasks run meanwhile; outside a task the kernel thread sleeps.
 ///
-/// It may wake late by a sixteenth of the duration, but by no more than about a millisecond; and by the time until a
-/// worker is free.
+/// It may wake late by an eighth of the duration, but by no more than about a millisecond; and by the time until a worker is
+/// free.
 #[doc(alias = "interval")]
 pub fn sleep(duration: Duration) {
     sleep_to(park::deadline_in(duration));

@@ -391,16 +391,13 @@ impl Scheduler {
     /// Calls in a spare worker whose thread is there.
     pub(super) fn call_spare_in(&self, roster: &mut Roster) -> bool {
         // The last one only if there is no other, nor can be.
-        let last = roster.spares.iter().position(|&spare| !self.crew.is_last(spare));
-        let Some(index) = last.map(|at| roster.spares.swap_remove(at)).or_else(|| {
-            if roster.vacant.is_empty() && self.crew.len() == self.crew.seats.len() {
-                roster.spares.pop()
-            } else {
-                None
-            }
-        }) else {
-            return false;
+        let other = roster.spares.iter().position(|&spare| !self.crew.is_last(spare));
+        let index = match other {
+            Some(at) => Some(roster.spares.swap_remove(at)),
+            None if roster.vacant.is_empty() && self.crew.len() == self.crew.seats.len() => roster.spares.pop(),
+            None => None,
         };
+        let Some(index) = index else { return false };
         let seat = self.crew.seat(index);
         seat.duty.take_up(&self.idle);
         seat.sleep.wake(&self.netpoll);

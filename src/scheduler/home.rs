@@ -50,7 +50,7 @@ pub(super) struct Home {
     settled: AtomicU64,
     /// How many have left, and whether the thread wants to end.
     left: AtomicU64,
-    /// `None` before the seat's first thread. Now and then something is allocated under this one: hence no spin lock.
+    /// `None` before the seat's first thread. A whole storage may be compared under this one: hence no spin lock.
     watch: Mutex<Option<Watch>>,
 }
 

@@ -64,9 +64,10 @@ const POLL_TURNS: u32 = 64;
 const STACKS: usize = 64;
 const STACK_BATCH: usize = 32;
 const FIRST_BATCH: usize = 2;
-/// Reserved for a worker as long as it runs: for the idle ones, and the one its loop is on.
+/// Reserved for a worker as long as it runs: for the idle ones, the one its loop is on, and the one that it has just left, which
+/// joins the idle ones before these are too many.
 pub(super) const STACKS_KEPT: usize = STACKS + 2;
-/// Reservations for stacks that a worker keeps, likewise.
+/// Reservations that a worker keeps for the tasks it will spawn, and how many it makes at a time.
 const CREDITS: usize = 256;
 const CREDIT_BATCH: usize = 64;
 
@@ -239,7 +240,7 @@ unsafe fn run(w: &Worker, task: NonNull<Header>) {
     unsafe { if w.scheduler.phase() == RUNNING { Header::run(task) } else { Header::abandon(task) } }
 }
 
-/// See [`Schedule::suspend`](crate::task::Schedule::suspend).
+/// See [`Schedule::suspend`](crate::control::Schedule::suspend).
 ///
 /// # Safety
 /// As there.
@@ -649,7 +650,7 @@ impl Worker {
         if class == self.scheduler.default_class {
             let mut stacks = self.stacks.borrow_mut();
             if stacks.is_empty() {
-                // A spare thread that steps in for one that blocks needs only a few; a guard takes 0.3 µs.
+                // A spare thread that steps in for one that blocks needs only a few, and a guard takes half a microsecond.
                 let batch = self.stack_batch.get();
                 self.stack_batch.set(STACK_BATCH.min(2 * batch));
                 stack::take(class, &mut stacks, batch);

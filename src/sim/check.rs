@@ -120,8 +120,7 @@ impl Check {
         self
     }
 
-    /// The size of a task's stack, as [`runtime::Builder::stack_size`](../runtime/struct.Builder.html#method.stack_size)
-    /// says it.
+    /// The size of a task's stack, as [`runtime::Builder::stack_size`](crate::runtime::Builder::stack_size) says it.
     pub fn stack_size(mut self, bytes: usize) -> Check {
         self.stack_size = bytes;
         self

@@ -62,9 +62,6 @@
 //!   `process_madvise`, 1,310 to 1,560 by faulting. The fault itself is cheap; clearing and charging the page is the
 //!   cost: neighbouring pages populated by one `madvise` take 1,090 each, by faulting 1,160.
 //! - *Guards at reservation*: 0.6 s and 0.5 GB for a million spawned tasks that may all run on one stack.
-//! - *Colouring the tops* by up to 1 KiB so that hot frames spread over more cache sets: 11 to 18 % faster on 1,000 to
-//!   10,000 stacks visited in turn, slower on 500, nothing on 100,000 (one run each), for a quarter of the one page
-//!   that most tasks touch.
 //! - *Per-stack mappings*: a mapping each, see above, and a system call under the process-wide lock for each spawn.
 
 #[allow(unsafe_code)]
