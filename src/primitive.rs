@@ -57,8 +57,8 @@ pub(crate) fn yield_thread() {
     loom::thread::yield_now();
 }
 
-/// Clears the stack below the caller's frame. Frames of old lie there, and the next ones between the caller's and the switch don't
-/// write all of their words: what is left would be taken for theirs by the migration guard. So it is called, on a task's
+/// Clears the stack below the caller's frame. Frames of old lie there, and the next ones between the caller's and the switch
+/// don't write all of their words: what is left would be taken for theirs by the migration guard. So it is called, on a task's
 /// stack, after what has most likely left addresses of the thread's storage.
 pub(crate) fn clear_below() {
     // Where nothing is optimised, frames are many and large.

@@ -112,8 +112,8 @@ impl Builder {
     /// If it is at least sixteen more than the number of workers, the last thread is kept for tasks that have begun, since
     /// those that are stuck may wait for one of them.
     ///
-    /// A thread that is no longer needed ends after some seconds, but not before the tasks that it was the last to run, and that wait,
-    /// have gone on: they may have to return to it (see [`Migration`]).
+    /// A thread that is no longer needed ends after some seconds, but not before the tasks that it was the last to run, and
+    /// that wait, have gone on: they may have to return to it (see [`Migration`]).
     pub fn max_threads(mut self, threads: usize) -> Builder {
         self.max_threads = Some(threads);
         self

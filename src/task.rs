@@ -201,8 +201,9 @@ pub fn try_current() -> Option<Task> {
 ///
 /// For code that holds what belongs to the thread across a wait, where the runtime's [migration
 /// guard](crate::runtime::Migration) may not see it. Other tasks run on the thread meanwhile: what it holds isn't
-/// locked, and they may use the same thread-locals. While the thread is kept by another task that blocks or computes for long, this
-/// one waits, as no other thread can take it over: for ever, if the other one blocks for something that this one has to do.
+/// locked, and they may use the same thread-locals. While the thread is kept by another task that blocks or computes for long,
+/// this one waits, as no other thread can take it over: for ever, if the other one blocks for something that this one has to
+/// do.
 ///
 /// Guards can be nested. Outside a task it does nothing.
 ///

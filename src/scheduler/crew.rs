@@ -26,8 +26,8 @@
 //!
 //! ON and AWAY are *on duty*. As many as are wanted are kept there: a seat that is relieved of its duty (it becomes
 //! STUCK) is replaced by a spare one, whose thread is parked or has yet to be started. Where there are too many, since
-//! the stuck came back, some become spare. A spare thread ends after [`SPARE_FOR`] without work, unless it is some task's home; its
-//! seat stays.
+//! the stuck came back, some become spare. A spare thread ends after [`SPARE_FOR`] without work, unless it is some task's home;
+//! its seat stays.
 //!
 //! Duties change under the lock of the roster, but for ON and AWAY, which a worker and the monitor exchange by
 //! compare-and-swap, so that an announced section costs no lock; see `duty.rs`.

@@ -370,7 +370,7 @@ impl Worker {
             self.enqueue(displaced);
             self.notify_own();
         } else if seat.duty() != ON {
-            // What runs here is known to take long, and nobody looks at this slot by himself.
+            // What runs here is known to take long, and nobody looks at this slot unasked.
             self.scheduler.notify();
         }
     }

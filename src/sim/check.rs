@@ -208,7 +208,8 @@ impl Check {
     /// It failed.
     ///
     /// # Panics
-    /// If it is called by a task, or while the thread unwinds; if there is no room for a task's stack, or the stack's size is refused.
+    /// If it is called by a task, or while the thread unwinds; if there is no room for a task's stack, or the stack's size is
+    /// refused.
     #[track_caller]
     pub fn run<T: 'static>(&self, seed: u64, f: impl FnOnce() -> T + 'static) -> Result<T, Failure> {
         let (result, concluded) = self.execute(&Thread::prepare(), seed, f);
