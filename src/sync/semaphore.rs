@@ -70,23 +70,35 @@ impl Semaphore {
         SemaphorePermit { semaphore: self, permits: n }
     }
 
-    /// Waits for a permit, for no longer than `timeout`.
+    /// Waits for a permit, for no longer than `timeout`. `None` if that has passed.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use throng::sync::Semaphore;
+    ///
+    /// let one = Semaphore::new(1);
+    /// let permit = one.acquire();
+    /// assert!(one.acquire_timeout(Duration::from_millis(5)).is_none());
+    /// drop(permit);
+    /// assert!(one.acquire_timeout(Duration::from_millis(5)).is_some());
+    /// ```
     pub fn acquire_timeout(&self, timeout: Duration) -> Option<SemaphorePermit<'_>> {
         self.acquire_many_timeout(1, timeout)
     }
 
-    /// Waits for `n` permits at once, for no longer than `timeout`.
+    /// Waits for `n` permits at once, for no longer than `timeout`. `None` if that has passed.
     pub fn acquire_many_timeout(&self, n: usize, timeout: Duration) -> Option<SemaphorePermit<'_>> {
         let taken = self.try_take(n) || self.take(n, park::deadline_in(timeout));
         taken.then(|| SemaphorePermit { semaphore: self, permits: n })
     }
 
-    /// Waits for a permit, no longer than until `deadline`.
+    /// Waits for a permit, no longer than until `deadline`. `None` if that has passed.
     pub fn acquire_deadline(&self, deadline: Instant) -> Option<SemaphorePermit<'_>> {
         self.acquire_many_deadline(1, deadline)
     }
 
-    /// Waits for `n` permits at once, no longer than until `deadline`.
+    /// Waits for `n` permits at once, no longer than until `deadline`. `None` if that has passed.
     pub fn acquire_many_deadline(&self, n: usize, deadline: Instant) -> Option<SemaphorePermit<'_>> {
         self.take(n, Some(deadline)).then(|| SemaphorePermit { semaphore: self, permits: n })
     }
@@ -102,6 +114,19 @@ impl Semaphore {
     }
 
     /// [`acquire`](Semaphore::acquire), for a permit that may go where the semaphore's borrow can't.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::sync::Arc;
+    /// use throng::sync::Semaphore;
+    ///
+    /// let at_once = Arc::new(Semaphore::new(8));
+    /// let permit = at_once.acquire_arc();
+    /// throng::spawn(move || {
+    ///     let _permit = permit;
+    ///     // One of eight.
+    /// });
+    /// ```
     pub fn acquire_arc(self: &Arc<Self>) -> ArcSemaphorePermit {
         self.acquire_many_arc(1)
     }
