@@ -1,7 +1,8 @@
 //! A lock for sections of a few instructions: the queue of a channel, a list of waiters, a worker's timers.
 //!
-//! It spins, because the section it guards is always shorter than the trip to the kernel: no user code runs inside
-//! one (no `Drop`, no `Clone`, no waker), nothing in it blocks, and it is never held across a context switch. One
+//! It spins, because the section it guards is shorter than the trip to the kernel: no user code runs inside one (no `Drop`, no
+//! `Clone`, no waker), nothing in it blocks, and it is never held across a context switch. (Now and then what it guards has to
+//! grow, and the allocator is called: a channel's queue by a block, a bucket of timers, an inbox.) One
 //! atomic read-modify-write locks it and a plain store frees it, which is half of what a lock that must look for
 //! sleepers pays. The one bad case, the holder's kernel thread being preempted inside a section, is what
 //! [`yield_thread`] is for: after a short spin the waiter gives its core away until the holder has run.
