@@ -183,40 +183,47 @@ extern "C" fn base(me: NonNull<Fiber>) -> ! {
             // SAFETY: the loop is all there is on this stack; the home fiber waits for this jump.
             None => unsafe { w.jump(me, NonNull::from(&w.home)) },
         };
-        // SAFETY: it came out of a queue, so it is unfinished and ours; this fiber has nothing but the loop on it.
-        unsafe {
-            if !w.may_run(task) {
-                continue;
-            }
-            let header = task.as_ref();
-            let mine = me.as_ref().stack().expect("a task's stack").class();
-            // (A stack of another class was taken for this task: see `suspend`, which asks, too.)
-            if header.fiber.get().is_none() && mine == w.scheduler.default_class && w.is_last_one() {
-                // The note of it that `suspend` may have left goes first: see `lookers.rs`.
-                w.context.task.set(None);
-                w.set_aside(task);
-                continue;
-            }
-            w.context.task.set(Some(task));
-            if let Some(fiber) = header.fiber.get() {
-                w.mark_if_stopping(header);
-                w.jump(me, fiber);
-            }
-            if header.stack_class != mine {
-                w.first.set(Some(task));
-                let fiber = w.fresh_fiber(header.stack_class);
-                w.jump(me, fiber);
-            }
-            header.fiber.set(Some(me));
-            run(w, task);
-            // Maybe another kernel thread's.
-            let w = worker();
-            w.end(task, mine);
-            if mine != w.scheduler.default_class {
-                // The loop stays on stacks that are kept for it. `recycle` ends this one's reservation.
-                let fiber = w.fresh_fiber(w.scheduler.default_class);
-                w.jump(me, fiber);
-            }
+        // SAFETY: it came out of a queue.
+        if !unsafe { w.may_run(task) } {
+            continue;
+        }
+        // SAFETY: it came out of a queue, so it is unfinished, and ours.
+        let header = unsafe { task.as_ref() };
+        // SAFETY: the record of the fiber that we are on.
+        let mine = unsafe { me.as_ref() }.stack().expect("a task's stack").class();
+        // (Only on a stack of the usual class: one of another was taken for this very task, by `suspend` or below, and either has
+        // asked before.)
+        if header.fiber.get().is_none() && mine == w.scheduler.default_class && w.is_last_one() {
+            // The note of it that `suspend` may have left goes first: see `lookers.rs`.
+            w.context.task.set(None);
+            w.set_aside(task);
+            continue;
+        }
+        w.context.task.set(Some(task));
+        if let Some(fiber) = header.fiber.get() {
+            w.mark_if_stopping(header);
+            // SAFETY: this fiber has nothing but the loop on it. The task was put into the queue after it had left its own, which
+            // nobody but us may resume.
+            unsafe { w.jump(me, fiber) }
+        }
+        if header.stack_class != mine {
+            w.first.set(Some(task));
+            let fiber = w.fresh_fiber(header.stack_class);
+            // SAFETY: this fiber has nothing but the loop on it; the other is fresh.
+            unsafe { w.jump(me, fiber) }
+        }
+        header.fiber.set(Some(me));
+        // SAFETY: the task is new, and this is its stack.
+        unsafe { run(w, task) };
+        // Maybe another kernel thread's.
+        let w = worker();
+        // SAFETY: it has run to its end, here, and was the runtime's up to now.
+        unsafe { w.end(task, mine) };
+        if mine != w.scheduler.default_class {
+            // The loop stays on stacks that are kept for it. `recycle` ends this one's reservation.
+            let fiber = w.fresh_fiber(w.scheduler.default_class);
+            // SAFETY: as before: nothing but the loop, and a fresh one.
+            unsafe { w.jump(me, fiber) }
         }
     }
 }
@@ -233,10 +240,13 @@ fn persist(steal: impl Fn() -> Steal<Runnable>) -> Option<NonNull<Header>> {
     }
 }
 
-/// Runs a new task on this stack.
+/// Runs a new task on this stack; or drops what it holds, where no more tasks begin.
+///
+/// # Safety
+/// It has not begun, this is its stack, and it is the worker's current task.
 #[inline(always)]
 unsafe fn run(w: &Worker, task: NonNull<Header>) {
-    // SAFETY: the task is new, and this is its stack.
+    // SAFETY: the caller's; one of the two is called, once.
     unsafe { if w.scheduler.phase() == RUNNING { Header::run(task) } else { Header::abandon(task) } }
 }
 
