@@ -12,8 +12,8 @@ use crate::current;
 ///
 /// Inside `f` the task doesn't move to another kernel thread, and everything that would let it wait (locks, channels, sockets,
 /// [`sleep`](crate::task::sleep) and so on) blocks that thread instead. Such a wait isn't ended by
-/// [cancellation](crate::cancel) or a time limit; the next one after `f` is, and so is [`yield_now`](crate::task::yield_now). Tasks that `f` spawns run as usual. A section inside a section is nothing
-/// special, and outside of a task `f` is just called.
+/// [cancellation](crate::cancel) or a time limit; the next one after `f` is, and so is [`yield_now`](crate::task::yield_now).
+/// Tasks that `f` spawns run as usual. A section inside a section is nothing special, and outside of a task `f` is just called.
 ///
 /// There are at most as many threads as [`max_threads`](crate::runtime::Builder::max_threads) allows. When these are all
 /// blocked, tasks wait.

@@ -200,11 +200,13 @@ pub(crate) fn when_still<T>(confirm: impl FnOnce() -> Option<T>, act: impl FnOnc
     // In this order: see the head of this file. A helper that rests is alive, and so was when the threads were counted.
     let process = Process::read()?;
     let strangers = before.iter().filter(|thread| !thread.rests).count();
+    // Relaxed: see `Waiting`. Read once: it may have moved since.
+    let known = WAITING.load(Ordering::Relaxed) as usize;
     if process.threads != threads.others.len() + 1 {
         return Err(Doubt::Moving);
     }
-    if process.catches && strangers as u64 > WAITING.load(Ordering::Relaxed) {
-        return Err(Doubt::Signals { count: strangers - WAITING.load(Ordering::Relaxed) as usize });
+    if process.catches && strangers > known {
+        return Err(Doubt::Signals { count: strangers - known });
     }
     let Some(confirmed) = confirm() else { return Err(Doubt::Moving) };
     if !threads.helpers().all(|helper| helper.rests.is_so_after()) {

@@ -22,6 +22,7 @@ pub(crate) fn point() {
 #[cfg(throng_chaos)]
 mod delays {
     use crate::primitive::{Ordering, StaticAtomicU64, spin_loop, yield_thread};
+    use crate::rng::mix;
     use std::cell::Cell;
     use std::hash::{BuildHasher, RandomState};
     use std::sync::OnceLock;
@@ -53,12 +54,6 @@ mod delays {
                 seed
             }
         })
-    }
-
-    fn mix(mut z: u64) -> u64 {
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
     }
 
     #[cold]

@@ -20,13 +20,13 @@
 use crate::arch::{self, StackPointer};
 use crate::stack::Stack;
 use std::cell::Cell;
-use std::mem::{ManuallyDrop, MaybeUninit};
+use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 
 pub(crate) struct Fiber {
     saved: Cell<MaybeUninit<StackPointer>>,
     /// `None` for a kernel thread's own stack.
-    stack: Option<ManuallyDrop<Stack>>,
+    stack: Option<Stack>,
     entry: Option<extern "C" fn(NonNull<Fiber>) -> !>,
     shadow: shadow::Shadow,
 }
@@ -60,7 +60,7 @@ impl Fiber {
             let fiber = NonNull::new_unchecked(top.sub(room).cast::<Fiber>());
             fiber.write(Fiber {
                 saved: Cell::new(MaybeUninit::uninit()),
-                stack: Some(ManuallyDrop::new(stack)),
+                stack: Some(stack),
                 entry: Some(entry),
                 shadow,
             });
@@ -72,7 +72,7 @@ impl Fiber {
 
     /// The stack it is on; `None` for a kernel thread's own.
     pub(crate) fn stack(&self) -> Option<&Stack> {
-        self.stack.as_deref()
+        self.stack.as_ref()
     }
 
     /// What of its stack a suspended fiber has in use: the addresses of the lowest word and of what lies above the highest.
@@ -98,7 +98,7 @@ impl Fiber {
         // SAFETY: the record is intact until the stack is used again, which it can't be before we return it.
         let mut fiber = unsafe { fiber.read() };
         fiber.shadow.end();
-        ManuallyDrop::into_inner(fiber.stack.take().expect("a fiber made by `on`"))
+        fiber.stack.take().expect("a fiber made by `on`")
     }
 
     /// Suspends the running fiber `from` and resumes `to`. Returns when `from` is resumed, maybe on another kernel

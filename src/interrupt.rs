@@ -85,8 +85,8 @@ pub(crate) fn unwind() -> ! {
     debug_assert!(target.is_some(), "nothing is cancelled");
     if cfg!(panic = "abort") {
         panic!(
-            "a wait was cancelled (by a time limit, a token, a handle, a deadlock, or the end of a runtime), which has to unwind, but \
-             this program is built with `panic = \"abort\"`: build it with `panic = \"unwind\"`, or use what is not \
+            "a wait was cancelled (by a time limit, a token, a handle, a deadlock, or the end of a runtime), which has to \
+             unwind, but this program is built with `panic = \"abort\"`: build it with `panic = \"unwind\"`, or use what is not \
              cancelled but asks or returns, such as `recv_timeout`, `set_read_timeout`, or `Token::done` in a `select!`"
         );
     }

@@ -1,7 +1,8 @@
 //! A lock for sections of a few instructions: the queue of a channel, a list of waiters, a worker's timers.
 //!
-//! It spins, because the section it guards is always shorter than the trip to the kernel: no user code runs inside
-//! one (no `Drop`, no `Clone`, no waker), nothing in it blocks, and it is never held across a context switch. One
+//! It spins, because the section it guards is shorter than the trip to the kernel: no user code runs inside one (no `Drop`, no
+//! `Clone`, no waker), nothing in it blocks, and it is never held across a context switch. (Now and then what it guards has to
+//! grow, and the allocator is called: a channel's queue by a block, a bucket of timers, an inbox.) One
 //! atomic read-modify-write locks it and a plain store frees it, which is half of what a lock that must look for
 //! sleepers pays. The one bad case, the holder's kernel thread being preempted inside a section, is what
 //! [`yield_thread`] is for: after a short spin the waiter gives its core away until the holder has run.
@@ -10,6 +11,7 @@
 
 use crate::chaos;
 use crate::primitive::{AtomicBool, Ordering, spin_loop, yield_thread};
+use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
 /// Spins this many rounds, each twice as long as the one before, before it yields the kernel thread.
@@ -22,9 +24,9 @@ pub(crate) struct Lock<T: ?Sized> {
     value: std::cell::UnsafeCell<T>,
 }
 
-// SAFETY: the lock hands its value to one thread at a time, so sharing it needs no more than `T: Send`.
+// SAFETY: it owns its value.
 unsafe impl<T: ?Sized + Send> Send for Lock<T> {}
-// SAFETY: as above.
+// SAFETY: the lock hands its value to one thread at a time, so sharing it needs no more than `T: Send`.
 unsafe impl<T: ?Sized + Send> Sync for Lock<T> {}
 
 impl<T> Lock<T> {
@@ -68,7 +70,7 @@ impl<T: ?Sized> Lock<T> {
     /// The caller has locked, and forgot the guard, or will forget this one. It uses only one guard at a time.
     #[inline]
     pub(crate) unsafe fn reclaim(&self) -> Guard<'_, T> {
-        Guard { lock: self }
+        Guard { lock: self, lends: PhantomData }
     }
 
     #[inline]
@@ -76,7 +78,7 @@ impl<T: ?Sized> Lock<T> {
         // A write access for loom's race detector, which then checks the orderings above.
         #[cfg(loom)]
         self.cell.with_mut(|_| ());
-        Guard { lock: self }
+        Guard { lock: self, lends: PhantomData }
     }
 
     #[cold]
@@ -104,6 +106,9 @@ impl<T: ?Sized> Lock<T> {
 
 pub(crate) struct Guard<'a, T: ?Sized> {
     lock: &'a Lock<T>,
+    /// Lends `&T` and `&mut T`, as a `&mut T` does: so it may be shared between threads only if `T` may, which the lock itself
+    /// doesn't ask for.
+    lends: PhantomData<&'a mut T>,
 }
 
 impl<T: ?Sized> Deref for Guard<'_, T> {

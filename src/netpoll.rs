@@ -6,9 +6,9 @@
 //!
 //! # States
 //!
-//! A socket has two [`Readiness`](readiness::Readiness)es, one a direction. Each is a *tick*, which counts the events of that direction, and
-//! a queue of waiters. A [`Source`] ties the two to a netpoll when the first of its operations would block, and to each
-//! direction only when that direction is first waited for: a socket that is only read costs no event for being
+//! A socket has two [`Readiness`](readiness::Readiness)es, one a direction. Each is a *tick*, which counts the events of that
+//! direction, and a queue of waiters. A [`Source`] ties the two to a netpoll when the first of its operations would block, and
+//! to each direction only when that direction is first waited for: a socket that is only read costs no event for being
 //! writable. It stays registered, edge-triggered, until it is dropped.
 //!
 //! # Protocol
@@ -255,8 +255,7 @@ impl Driver<'_> {
     /// Waits for something to happen, no longer than `wait`, and appends to `woken` whoever that wakes.
     ///
     /// It may return early and with nothing: after a [`Netpoll::wake`], or for an alarm that was set for an earlier
-    /// deadline. An error means that the process is out of memory or that somebody closed descriptors that aren't
-    /// his.
+    /// deadline. An error means that the process is out of memory or that somebody closed descriptors of ours.
     pub(crate) fn poll(&mut self, wait: Wait, woken: &mut Vec<Wakeup>) -> io::Result<()> {
         let Poller { poll, events, alarm } = &mut *self.poller;
         let sleep = if wait == Wait::Now { None } else { Sleep::begin(&self.netpoll.sleep) };

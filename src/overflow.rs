@@ -36,6 +36,7 @@ mod fold;
 mod report;
 
 pub(crate) use alternate_stack::AlternateStack;
+pub(crate) use report::write_to_stderr;
 
 use crate::current;
 use crate::primitive::{Ordering, StaticAtomicU64};

@@ -22,7 +22,8 @@ pub(crate) use std::sync::atomic::compiler_fence;
 #[cfg(loom)]
 pub(crate) use loom::cell::UnsafeCell as TrackedCell;
 
-/// For a counter or a list in a `static`, or a cell that others may look at, which loom's types can't be: its model would not be reset between executions.
+/// `std`'s, under loom too: for a counter or a list in a `static`, which loom can't reset between executions, and for a word
+/// that others only glance at.
 pub(crate) use std::sync::atomic::{
     AtomicBool as StaticAtomicBool, AtomicPtr as StaticAtomicPtr, AtomicU8 as StaticAtomicU8,
     AtomicU64 as StaticAtomicU64,
@@ -56,8 +57,8 @@ pub(crate) fn yield_thread() {
     loom::thread::yield_now();
 }
 
-/// Clears the stack below the caller's frame. Frames of old lie there, and the next ones between the caller's and the switch don't
-/// write all of their words: what is left would be taken for theirs by the migration guard. So it is called, on a task's
+/// Clears the stack below the caller's frame. Frames of old lie there, and the next ones between the caller's and the switch
+/// don't write all of their words: what is left would be taken for theirs by the migration guard. So it is called, on a task's
 /// stack, after what has most likely left addresses of the thread's storage.
 pub(crate) fn clear_below() {
     // Where nothing is optimised, frames are many and large.

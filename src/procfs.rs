@@ -5,7 +5,7 @@
 use std::fs::{self, File};
 use std::io;
 
-/// What it tells under `name`: whoever reads this from its beginning reads how things are then, as often as he likes.
+/// What it tells under `name`: whoever reads this from its beginning reads how things are then, as often as need be.
 pub(crate) fn of_thread(thread: u32, name: &str) -> io::Result<File> {
     File::open(format!("/proc/self/task/{thread}/{name}"))
 }

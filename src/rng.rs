@@ -13,7 +13,8 @@ pub(crate) struct Rng(Cell<u64>);
 /// The golden ratio in 64 bits: the step that makes SplitMix64 visit every state.
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
-fn mix(mut z: u64) -> u64 {
+/// Makes near numbers far ones, one to one.
+pub(crate) fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)

@@ -112,8 +112,8 @@ impl Builder {
     /// If it is at least sixteen more than the number of workers, the last thread is kept for tasks that have begun, since
     /// those that are stuck may wait for one of them.
     ///
-    /// A thread that is no longer needed ends after some seconds, but not before the tasks that it was the last to run, and that wait,
-    /// have gone on: they may have to return to it (see [`Migration`]).
+    /// A thread that is no longer needed ends after some seconds, but not before the tasks that it was the last to run, and
+    /// that wait, have gone on: they may have to return to it (see [`Migration`]).
     pub fn max_threads(mut self, threads: usize) -> Builder {
         self.max_threads = Some(threads);
         self
@@ -149,12 +149,36 @@ impl Builder {
     ///
     /// The hook runs on a thread that looks after the workers, so it should be short. Like a task it can't wait for its
     /// runtime's end: to drop the runtime there is a panic.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let runtime = throng::runtime::Builder::new()
+    ///     .workers(2)
+    ///     .max_threads(64)
+    ///     .on_shortage(|shortage| eprintln!("search: {shortage}"))
+    ///     .build()?;
+    /// # drop(runtime);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn on_shortage(mut self, hook: impl Fn(&Shortage) + Send + Sync + 'static) -> Builder {
         self.on_shortage = Some(Arc::new(hook));
         self
     }
 
     /// What is done when all tasks wait for one another; by default [`OnDeadlock::Panic`].
+    ///
+    /// # Examples
+    /// ```
+    /// use throng::runtime::{Builder, OnDeadlock};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let runtime = Builder::new().workers(1).on_deadlock(OnDeadlock::Ignore).build()?;
+    /// assert_eq!(runtime.deadlock_detection().unwrap_err().to_string(), "the runtime was told to ignore deadlocks");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn on_deadlock(mut self, what: OnDeadlock) -> Builder {
         self.on_deadlock = what;
         self

@@ -246,7 +246,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        /// Counts off a task that was not made after all. Then `f` is dropped, which may panic.
+        /// Counts off a task that was not made after all, also if `f`, which is dropped then, panics.
         struct Unmade<'a>(&'a Tally);
         impl Drop for Unmade<'_> {
             fn drop(&mut self) {

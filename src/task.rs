@@ -193,6 +193,16 @@ pub fn current() -> Task {
 }
 
 /// The task that calls, `None` outside any task.
+///
+/// # Examples
+/// ```
+/// use throng::task::{current, try_current};
+///
+/// assert!(try_current().is_none(), "this is `main`");
+/// let handle = throng::spawn(|| current().id());
+/// let id = handle.task().id();
+/// assert_eq!(handle.join().unwrap(), id);
+/// ```
 pub fn try_current() -> Option<Task> {
     current::task_ref().map(Task)
 }
@@ -201,8 +211,9 @@ pub fn try_current() -> Option<Task> {
 ///
 /// For code that holds what belongs to the thread across a wait, where the runtime's [migration
 /// guard](crate::runtime::Migration) may not see it. Other tasks run on the thread meanwhile: what it holds isn't
-/// locked, and they may use the same thread-locals. While the thread is kept by another task that blocks or computes for long, this
-/// one waits, as no other thread can take it over: for ever, if the other one blocks for something that this one has to do.
+/// locked, and they may use the same thread-locals. While the thread is kept by another task that blocks or computes for long,
+/// this one waits, as no other thread can take it over: for ever, if the other one blocks for something that this one has to
+/// do.
 ///
 /// Guards can be nested. Outside a task it does nothing.
 ///
@@ -254,6 +265,19 @@ impl Drop for Pinned {
 }
 
 /// Lets other tasks run first. Outside a task it yields the kernel thread.
+///
+/// # Examples
+/// ```
+/// use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+///
+/// let is_done = AtomicBool::new(false);
+/// throng::scope(|s| {
+///     s.spawn(|| is_done.store(true, Relaxed));
+///     while !is_done.load(Relaxed) {
+///         throng::task::yield_now();
+///     }
+/// });
+/// ```
 #[doc(alias = "Gosched")]
 pub fn yield_now() {
     park::yield_now();
@@ -264,6 +288,16 @@ pub fn yield_now() {
 ///
 /// As in `std` the token is one: several `unpark`s let one `park` return. Unlike `std`'s, a task's `park` doesn't return
 /// for no reason.
+///
+/// # Examples
+/// ```
+/// let handle = throng::spawn(|| {
+///     throng::task::park();
+///     "unparked"
+/// });
+/// handle.task().unpark();
+/// assert_eq!(handle.join().unwrap(), "unparked");
+/// ```
 pub fn park() {
     park_to(None);
 }

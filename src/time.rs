@@ -18,8 +18,17 @@ pub fn now() -> Instant {
 
 /// Waits for at least `duration`. Other tasks run meanwhile; outside a task the kernel thread sleeps.
 ///
-/// It may wake late by a sixteenth of the duration, but by no more than about a millisecond; and by the time until a
-/// worker is free.
+/// It may wake late by an eighth of the duration, but by no more than about a millisecond; and by the time until a worker is
+/// free.
+///
+/// # Examples
+/// ```
+/// use std::time::{Duration, Instant};
+///
+/// let begun = Instant::now();
+/// throng::time::sleep(Duration::from_millis(5));
+/// assert!(begun.elapsed() >= Duration::from_millis(5));
+/// ```
 #[doc(alias = "interval")]
 pub fn sleep(duration: Duration) {
     sleep_to(park::deadline_in(duration));

@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 /// between `3` and `4`.
 const FLOORS: &[(&str, &str)] = &[
     ("primitive", "0"),
-    ("chaos", "0a"),
-    ("lock", "0b"),
-    ("procfs", "0b"),
-    ("rng", "0b"),
-    ("asymmetric", "0b"),
+    ("procfs", "0a"),
+    ("rng", "0a"),
+    ("chaos", "0b"),
+    ("lock", "0c"),
+    ("asymmetric", "0c"),
     ("arch", "1"),
     ("census", "1"),
     ("stack", "1"),

@@ -57,8 +57,8 @@
 //!
 //! The base of every stack is the `trampoline` of the architecture's file. Its description says that its return address is
 //! undefined, which is DWARF's way to say "outermost frame": unwinders, `std::backtrace` and gdb stop there without an
-//! error. The frame pointer is zero there, where those that follow frame pointers (perf) stop. A panic must not get there: `entry`
-//! is `extern "C"` and aborts instead.
+//! error. The frame pointer is zero there, where those that follow frame pointers (perf) stop. A panic must not get there:
+//! `entry` is `extern "C"` and aborts instead.
 //!
 //! # What is not saved
 //! - The floating-point environment (`MXCSR`, the x87 control word, `FPCR`): rounding mode, masked exceptions and sticky flags

@@ -52,8 +52,8 @@
 /// `continue`, `return` or use `?`.
 ///
 /// An operation is ready if it need not wait, even if that is because the channel is disconnected. If several are ready
-/// at once, a random one is taken; [`select_biased!`](crate::select_biased!) takes the first. The other operations have no effect at
-/// all. The channel expressions are evaluated once each, in order, and may be references; the message of a `send` is
+/// at once, a random one is taken; [`select_biased!`](crate::select_biased!) takes the first. The other operations have no
+/// effect at all. The channel expressions are evaluated once each, in order, and may be references; the message of a `send` is
 /// evaluated only if that `send` was chosen.
 ///
 /// An arm can be switched off with [`never`](crate::chan::never); for a list that is only known at run time there is

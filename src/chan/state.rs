@@ -3,8 +3,8 @@
 //! There is one structure for all channels: a queue of messages, a capacity, a line of those who wait to send and a line
 //! of those who wait to receive. Bounded, unbounded, without a buffer: these are values of the capacity. Nothing is
 //! atomic but the lock (and a hint beside it, the [sign](super::sign)), so an operation that need not wait costs one lock
-//! round, and each transition can be read as if it were alone in the world. No function here waits, wakes anybody, runs code of the user's or drops a message: those who
-//! were claimed are returned as [`Wakes`], to be fired once the lock is free.
+//! round, and each transition can be read as if it were alone in the world. No function here waits, wakes anybody, runs code of
+//! the user's or drops a message: those who were claimed are returned as [`Wakes`], to be fired once the lock is free.
 //!
 //! # Who waits, and what for
 //! A waiter links a node that holds a [`Slot`]. The slot of a plain send or receive, or of a receive of `select!`, names a

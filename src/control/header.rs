@@ -59,8 +59,9 @@ pub(crate) struct Vtable {
     pub(crate) free: unsafe fn(NonNull<Header>),
 }
 
-/// In `home`.
+/// In `home`, beside the thread: the task lies in that thread's inbox.
 const HELD: u32 = 1 << 31;
+/// What `home` is before the task has left its stack for the first time.
 const NOWHERE: u32 = u32::MAX;
 
 #[repr(C)]
@@ -75,7 +76,7 @@ pub(crate) struct Header {
     pub(crate) pins: Cell<u16>,
     /// When the present wait began, by the coarse clock. As `reason`.
     pub(crate) since: AtomicU32,
-    /// Which of the host's threads it left its stack on; a host's business. `NOWHERE` before the first time.
+    /// Which of the host's threads it left its stack on; a host's business. See `HELD` and `NOWHERE`.
     home: AtomicU32,
     pub(crate) scopes: Scopes,
     pub(crate) fiber: Cell<Option<NonNull<Fiber>>>,
@@ -92,13 +93,13 @@ pub(crate) struct Header {
 }
 
 // SAFETY: the atomics are; the cells have one owner at a time (see the head of this file), and the task changes
-// hands through a queue or a claim, which synchronise; the rest is never written after `new`. `Host` is Sync.
+// hands through a queue or a claim, which synchronise; the rest is never written after `new`. A `Schedule` is Sync.
 unsafe impl Send for Header {}
 // SAFETY: as above.
 unsafe impl Sync for Header {}
 
 impl Header {
-    /// A task that `refs` references are held to.
+    /// A task to which `refs` references are held.
     ///
     /// # Safety
     /// `host` lives until the task has finished.

@@ -131,8 +131,8 @@ pub(crate) struct TimerEntry {
     pub(crate) deadline: Instant,
     pub(crate) task: NonNull<Header>,
     pub(crate) epoch: Epoch,
-    /// The host's: which of its timers the entry is among. Written when it is armed, by the task.
-    pub(crate) heap: Cell<usize>,
+    /// The host's: whose timers the entry is among. Written when it is armed, by the task.
+    pub(crate) seat: Cell<usize>,
     /// The timers', under their lock: the bucket that the entry is in, and where in there, or `OUT`.
     pub(crate) at: Cell<u64>,
     pub(crate) index: Cell<usize>,
@@ -143,6 +143,6 @@ impl TimerEntry {
     pub(crate) const OUT: usize = usize::MAX;
 
     pub(crate) fn new(deadline: Instant, task: NonNull<Header>, epoch: Epoch) -> TimerEntry {
-        TimerEntry { deadline, task, epoch, heap: Cell::new(0), at: Cell::new(0), index: Cell::new(TimerEntry::OUT) }
+        TimerEntry { deadline, task, epoch, seat: Cell::new(0), at: Cell::new(0), index: Cell::new(TimerEntry::OUT) }
     }
 }

@@ -260,7 +260,7 @@ mod models {
             Arc::new(Task { state, stack: TrackedCell::new(0), given: TrackedCell::new(0), runnable })
         }
 
-        /// Resumes the task: whoever does that has its stack for himself.
+        /// Resumes the task: whoever does that has its stack alone.
         fn resume(&self) {
             self.stack.with_mut(|stack| {
                 // SAFETY: loom checks that nobody else is here.

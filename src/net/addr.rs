@@ -11,7 +11,7 @@ use std::vec;
 /// Modelled on [`std::net::ToSocketAddrs`], and implemented for the same types: addresses, pairs of a host and a port,
 /// strings such as `"localhost:80"`, and slices of addresses. What differs: it can't be implemented for other types,
 /// since only what is known to be an address, or else to be a name, can be kept from blocking a worker. A name is
-/// looked up on a helper thread while the caller is parked.
+/// looked up as [`lookup_host`] does it.
 ///
 /// ```
 /// use throng::net::ToSocketAddrs;

@@ -44,8 +44,8 @@ impl<T> Table<T> {
         self.len += 1;
         let tenant = Tenant::Taken(value);
         let Some(index) = self.free else {
-            // The last index is left out: with the last generation it would make one of the reserved tokens.
-            let index = u32::try_from(self.places.len()).ok().filter(|&index| index < u32::MAX);
+            // The last two are left out: with the last generation they would make the reserved tokens.
+            let index = u32::try_from(self.places.len()).ok().filter(|&index| index < u32::MAX - 1);
             let index = index.expect("a process has fewer descriptors than this");
             self.places.push(Place { generation: 0, tenant });
             return Some(token(index, 0));

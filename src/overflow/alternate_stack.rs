@@ -21,9 +21,7 @@ impl AlternateStack {
         if stack::reserve(class, 1).is_err() {
             return AlternateStack(None);
         }
-        let mut one = Vec::with_capacity(1);
-        stack::take(class, &mut one, 1);
-        let stack = one.pop().expect("reserved");
+        let stack = stack::take_one(class);
         let size = stack.top().addr() - stack.bottom().addr();
         let new = libc::stack_t { ss_sp: stack.bottom().cast(), ss_flags: 0, ss_size: size };
         // SAFETY: the stack is this thread's until `drop` has put the old one back.
@@ -41,9 +39,7 @@ impl Drop for AlternateStack {
         if let Some((stack, before)) = self.0.take() {
             // SAFETY: what was there before is still good; the thread is on its ordinary stack.
             unsafe { libc::sigaltstack(&before, ptr::null_mut()) };
-            let class = stack.class();
-            stack::give(class, &mut vec![stack], 0);
-            stack::release(class, 1);
+            stack::give_up(stack);
         }
     }
 }

@@ -4,6 +4,7 @@ use super::{Registers, SETTINGS, backtrace};
 use crate::current;
 use crate::stack::Place;
 use std::fmt::{self, Write};
+use std::io;
 
 /// Of a task's name. There is no limit to names, but there is one to lines.
 const MOST_OF_A_NAME: usize = 200;
@@ -66,18 +67,22 @@ impl Output {
     }
 
     pub(super) fn flush(&mut self) {
-        let mut left = &self.buffer[..self.length];
-        while !left.is_empty() {
-            // SAFETY: the bytes are readable.
-            let written = unsafe { libc::write(libc::STDERR_FILENO, left.as_ptr().cast(), left.len()) };
-            match usize::try_from(written) {
-                Ok(count) if count > 0 => left = &left[count..],
-                // An error has nowhere to go.
-                _ if std::io::Error::last_os_error().kind() != std::io::ErrorKind::Interrupted => break,
-                _ => {}
-            }
-        }
+        write_to_stderr(&self.buffer[..self.length]);
         self.length = 0;
+    }
+}
+
+/// Writes to standard error, past the lock of `std`. An error has nowhere to go. Async-signal-safe.
+pub(crate) fn write_to_stderr(mut left: &[u8]) {
+    while !left.is_empty() {
+        // SAFETY: the bytes are readable.
+        let written = unsafe { libc::write(libc::STDERR_FILENO, left.as_ptr().cast(), left.len()) };
+        match usize::try_from(written) {
+            Ok(0) => return,
+            Ok(count) => left = &left[count..],
+            Err(_) if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return,
+        }
     }
 }
 

@@ -26,8 +26,8 @@
 //!
 //! ON and AWAY are *on duty*. As many as are wanted are kept there: a seat that is relieved of its duty (it becomes
 //! STUCK) is replaced by a spare one, whose thread is parked or has yet to be started. Where there are too many, since
-//! the stuck came back, some become spare. A spare thread ends after [`SPARE_FOR`] without work, unless it is some task's home; its
-//! seat stays.
+//! the stuck came back, some become spare. A spare thread ends after [`SPARE_FOR`] without work, unless it is some task's home;
+//! its seat stays.
 //!
 //! Duties change under the lock of the roster, but for ON and AWAY, which a worker and the monitor exchange by
 //! compare-and-swap, so that an announced section costs no lock; see `duty.rs`.
@@ -391,16 +391,13 @@ impl Scheduler {
     /// Calls in a spare worker whose thread is there.
     pub(super) fn call_spare_in(&self, roster: &mut Roster) -> bool {
         // The last one only if there is no other, nor can be.
-        let last = roster.spares.iter().position(|&spare| !self.crew.is_last(spare));
-        let Some(index) = last.map(|at| roster.spares.swap_remove(at)).or_else(|| {
-            if roster.vacant.is_empty() && self.crew.len() == self.crew.seats.len() {
-                roster.spares.pop()
-            } else {
-                None
-            }
-        }) else {
-            return false;
+        let other = roster.spares.iter().position(|&spare| !self.crew.is_last(spare));
+        let index = match other {
+            Some(at) => Some(roster.spares.swap_remove(at)),
+            None if roster.vacant.is_empty() && self.crew.len() == self.crew.seats.len() => roster.spares.pop(),
+            None => None,
         };
+        let Some(index) = index else { return false };
         let seat = self.crew.seat(index);
         seat.duty.take_up(&self.idle);
         seat.sleep.wake(&self.netpoll);

@@ -1,8 +1,8 @@
 //! Deadlocks: every task waits, and nothing is left that could wake one.
 //!
 //! # When it is one
-//! Somebody waits from outside for a task's end (in `run`, or a plain thread in `join`), that task is parked, or in the inbox of a
-//! thread that doesn't come (see `home.rs`), and at one moment
+//! Somebody waits from outside for a task's end (in `run`, or a plain thread in `join`), that task is parked, or in the inbox
+//! of a thread that doesn't come (see `home.rs`), and at one moment
 //!
 //! 1. no kernel thread of the process could ever go on by itself, but for those of the crate that rest, and the one that
 //!    looks; that is the business of [`census`], which also says why that is a moment, and what else a task could be
@@ -24,7 +24,7 @@
 //! * **A worker is about to sleep**, or naps: as long as it isn't asleep it runs, and if it left work behind, 2. finds it.
 //! * **A helper thread of another runtime** wakes up now and then and looks after its workers: it may fire timers,
 //!   of which 2. says that there are none, and look for deadlocks, which one does at a time.
-//!   When it finds that tasks wait while all threads are kept, it calls a hook of the user's, who does in there what he likes. So
+//!   When it finds that tasks wait while all threads are kept, it calls a hook of the user's, which may do anything. So
 //!   tasks in queues are something to do, though nobody is left to do it, until the hook has been called. (If it is being called
 //!   the monitor doesn't rest.)
 //! * **Another runtime's tasks** may wake ours, and so may its poller and its timers: 2. asks all of them. One that starts
@@ -56,10 +56,10 @@ use super::{RUNNING, Scheduler};
 use crate::awaited::{self, Entry};
 use crate::census::{self, Doubt};
 use crate::control::{Schedule, TaskRef, clock};
+use crate::overflow;
 use crate::primitive::Ordering;
 use crate::primitive::StaticMutex as Mutex;
 use crate::report::Report;
-use std::io;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -129,9 +129,9 @@ impl Scheduler {
         LIVE.lock().push(Arc::downgrade(self));
     }
 
-    /// To be called when all workers have been asleep for so long, by a thread that is a [`Member`](census::Member) and has nothing in
-    /// hand: no timers' entries, no wake-ups. Says after what time it is to be called again if all are still asleep; `None`
-    /// if not before somebody has got up, or `someone_waits`.
+    /// To be called when all workers have been asleep for so long, by a thread that is a [`Member`](census::Member) and has
+    /// nothing in hand: no timers' entries, no wake-ups. Says after what time it is to be called again if all are still asleep;
+    /// `None` if not before somebody has got up, or `someone_waits`.
     pub(super) fn look_for_deadlock(&self, asleep_for: Duration) -> Option<Duration> {
         if self.phase() != RUNNING || self.on_deadlock() == OnDeadlock::Ignore {
             return None;
@@ -239,17 +239,7 @@ impl Scheduler {
     }
 }
 
-/// Past the lock of `std`, which a task in the deadlock may hold.
+/// Not by `eprintln!`, whose lock a task in the deadlock may hold.
 fn write_to_stderr(text: &str) {
-    let text = format!("throng: {text}\n");
-    let mut left = text.as_bytes();
-    while !left.is_empty() {
-        // SAFETY: the bytes are there.
-        let written = unsafe { libc::write(libc::STDERR_FILENO, left.as_ptr().cast(), left.len()) };
-        match usize::try_from(written) {
-            Ok(written) => left = &left[written..],
-            Err(_) if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => return,
-        }
-    }
+    overflow::write_to_stderr(format!("throng: {text}\n").as_bytes());
 }

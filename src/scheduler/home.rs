@@ -1,7 +1,7 @@
 //! A task's home: the kernel thread that it last ran on, to which it may have to return.
 //!
 //! Whether it has to is told in `migration.rs`. A task that has left its stack knows its home, by the number of the seat; the
-//! seat has an *inbox* for those that must go on there, and counts who has his home there.
+//! seat has an *inbox* for those that must go on there, and counts those whose home it is.
 //!
 //! # The inbox
 //! What lies in it is for the seat's own thread. Nobody steals it, and the monitor doesn't take it over: who is stuck has its
@@ -11,7 +11,7 @@
 //! * **The race of a thread that goes to sleep.** It is woken after the task was put in. That either finds it asleep, or leaves
 //!   a notice, with which its next sleep ends before it begins (see `sleep.rs`); then it looks into its inbox.
 //! * **The one that filled the inbox is held up before it wakes the thread.** Then so are those after it, as every task is that
-//!   somebody has in hand. If the thread empties the inbox meanwhile, the next one wakes it himself: that it is empty is told
+//!   somebody has in hand. If the thread empties the inbox meanwhile, the next one wakes it: that it is empty is told
 //!   under the lock under which tasks go in and out.
 //!
 //! # A thread with tasks doesn't end
@@ -20,7 +20,7 @@
 //! and those that end: by plain stores, since a task ends at its home. Who takes one away counts that, in a word of its own.
 //!
 //! * **A task is taken away while the thread wonders whether to end.** It marks the word of those that have left, and in the same
-//!   exchange reads how many they are. Who leaves after that sees the mark, and gets the thread up if he was the last one.
+//!   exchange reads how many they are. Who leaves after that sees the mark, and, if it was the last one, gets the thread up.
 //! * **A task settles meanwhile.** Only the thread itself can do that, and it rests.
 
 use super::Runnable;
@@ -50,7 +50,7 @@ pub(super) struct Home {
     settled: AtomicU64,
     /// How many have left, and whether the thread wants to end.
     left: AtomicU64,
-    /// `None` before the seat's first thread. Now and then something is allocated under this one: hence no spin lock.
+    /// `None` before the seat's first thread. A whole storage may be compared under this one: hence no spin lock.
     watch: Mutex<Option<Watch>>,
 }
 
@@ -190,8 +190,8 @@ mod models {
         sleep.wake_by(|| unreachable!("it parks"));
     }
 
-    /// A thread falls asleep as two tasks are put into its inbox, by one that is held up before it wakes the thread, and by another:
-    /// it gets both.
+    /// A thread falls asleep as two tasks are put into its inbox, by one that is held up before it wakes the thread, and by
+    /// another: it gets both.
     #[test]
     fn no_task_stays_in_the_inbox_of_one_that_sleeps() {
         model(|| {

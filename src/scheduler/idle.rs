@@ -197,7 +197,7 @@ impl Idle {
         Choice::Wake(worker)
     }
 
-    /// Takes every sleeper, for a shutdown.
+    /// Takes every sleeper, for a shutdown or because there are to be more or fewer workers.
     pub(super) fn choose_all(&self) -> Vec<usize> {
         let mut sleepers = self.sleepers.lock();
         let all = std::mem::take(&mut *sleepers);

@@ -1,7 +1,7 @@
 //! Which tasks run, for one who looks from another thread.
 //!
 //! Each worker's thread notes the task that it runs in its context, by a plain store at every switch. Who reads that from
-//! outside must see to it that the task isn't freed before he has got a reference of his own, and tasks begin and end too
+//! outside must see to it that the task isn't freed before there is a reference to hold it by, and tasks begin and end too
 //! often to pay much for that. So one can look only once the scheduler was told to stop: from then on each task that
 //! ends passes a lock, which a looker holds. Until then it costs a load and a branch. (Or one looks in a deadlock, when
 //! no worker ever moves again.)
@@ -9,7 +9,7 @@
 //! # The races, and why they can't happen
 //! * **A task is freed under the looker.** Before it is freed its worker clears the note, fences, and reads the phase;
 //!   `Scheduler::stop` sets the phase and fences, before anybody looks. So the worker sees the phase, and takes the lock: if
-//!   before the looker, then the looker no longer finds the note; if after, then the looker has got his reference. Or the
+//!   before the looker, then the looker no longer finds the note; if after, then the looker has got its reference. Or the
 //!   worker doesn't see it, and then its note is cleared for all who look.
 //! * **A task's note is left on a worker that it has moved away from.** That worker wrote another note before it let go
 //!   of the task, so before the end of the task, and before the lock that was taken then.
@@ -101,7 +101,7 @@ mod models {
     // SAFETY: as above.
     unsafe impl Sync for Worker {}
 
-    /// A task ends and is freed as somebody looks: he finds it alive, or not at all.
+    /// A task ends and is freed as somebody looks, who finds it alive or not at all.
     #[test]
     fn a_task_that_is_looked_at_is_not_freed() {
         loom::model(|| {

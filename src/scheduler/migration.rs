@@ -38,8 +38,8 @@ pub(super) const LIBRARY_TURNS: u32 = 4096;
 /// [`Builder::migration`](crate::runtime::Builder::migration).
 ///
 /// A task that moves while it holds what belongs to its thread, such as a borrow of a thread-local or an `Rc` out of one, is
-/// undefined behaviour that the compiler doesn't see. The repository's `docs/soundness.md` tells how each of these answers that, and
-/// how to choose.
+/// undefined behaviour that the compiler doesn't see. The repository's `docs/soundness.md` tells how each of these answers
+/// that, and how to choose.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Migration {

@@ -456,13 +456,13 @@ unsafe impl Schedule for Scheduler {
 
     unsafe fn arm_timer(&self, entry: &TimerEntry) {
         let worker = self.local().expect("a task runs on a worker");
-        entry.heap.set(worker.index());
+        entry.seat.set(worker.index());
         // SAFETY: the caller's.
         unsafe { worker.seat().timers.arm(entry, Instant::now()) }
     }
 
     fn disarm_timer(&self, entry: &TimerEntry) {
-        self.crew.seat(entry.heap.get()).timers.disarm(entry);
+        self.crew.seat(entry.seat.get()).timers.disarm(entry);
     }
 
     fn someone_waits(&self) {

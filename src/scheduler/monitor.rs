@@ -40,8 +40,8 @@
 //! * Where the number of workers wasn't given, it asks every ten seconds for how many processors this process may use: the
 //!   quota of its control groups, and who of them may, can change.
 //! * When all have slept for a while it asks whether that may be for ever; see `deadlock.rs`.
-//! * A worker that moves, but takes so long for its turns that it would come to the injector, the timers and the poller after more
-//!   than [`CALM`], is told to look there after its next one.
+//! * A worker that moves, but takes so long for its turns that it would come to the injector, the timers and the poller after
+//!   more than [`CALM`], is told to look there after its next one.
 //! * If a worker too many sleeps, it gets that one up, to become spare.
 //! * If somebody is up and doesn't move while others sleep and none of them naps, it gets one up, which looks into the
 //!   queues and the slots, at the timers and the poller (see `search.rs`).

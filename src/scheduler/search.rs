@@ -1,8 +1,13 @@
 //! A worker without work: where it looks, and how it goes to sleep.
 //!
-//! It looks, in this order: at its timers, into its own slot and queue, into the injector, if any task was set aside (see
-//! `crew.rs`) at the poller and then at those, and at the other workers, from a random one on. Then it goes to sleep in the poller, if nobody else is there, else in the kernel's thread parker. See
-//! `idle.rs` for why no work is overlooked.
+//! It looks, in this order,
+//! 1. at its own timers, slot and queue;
+//! 2. into the injector;
+//! 3. if any task was set aside (see `crew.rs`), at the poller, and then at those;
+//! 4. at the other workers, from a random one on.
+//!
+//! Then it goes to sleep: in the poller if nobody else is there, else in the kernel's thread parker. See `idle.rs` for why no
+//! work is overlooked.
 //!
 //! # What is worth stealing
 //! A task that is stolen runs on a cold cache, and drags those it talks to after it. Where tasks wait for a fraction of

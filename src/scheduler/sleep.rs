@@ -89,7 +89,7 @@ impl Sleep {
 
     pub(super) fn wake_by(&self, wake_poller: impl FnOnce()) {
         chaos::point();
-        // AcqRel: Release pairs with the Acquires above; Acquire with the Release of `fall_asleep`.
+        // AcqRel: Release pairs with the Acquires above; Acquire with the Release of `Sleep::sleep`.
         let state = self.state.swap(NOTIFIED, Ordering::AcqRel);
         chaos::point();
         match state {

@@ -142,8 +142,8 @@ impl Scheduler {
         tasks.sort_by_key(|unfinished| (!unfinished.is_running(), unfinished.id()));
         // One that moved from one worker to another meanwhile may have been seen on both.
         tasks.dedup_by(|a, b| a.task == b.task);
-        // Whoever has joined one knows that it has ended, even if its worker, which wakes him first, has had no time since to count
-        // it. Each of these was seen after they were counted, so it is among them.
+        // Whoever has joined one knows that it has ended, even if its worker, which wakes the joiner first, has had no time since
+        // to count it. Each of these was seen after they were counted, so it is among them.
         let seen = tasks.len();
         tasks.retain(|unfinished| !unfinished.task.is_finished());
         let count = count.saturating_sub(seen - tasks.len());

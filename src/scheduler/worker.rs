@@ -64,9 +64,10 @@ const POLL_TURNS: u32 = 64;
 const STACKS: usize = 64;
 const STACK_BATCH: usize = 32;
 const FIRST_BATCH: usize = 2;
-/// Reserved for a worker as long as it runs: for the idle ones, and the one its loop is on.
+/// Reserved for a worker as long as it runs: for the idle ones, the one its loop is on, and the one that it has just left, which
+/// joins the idle ones before these are too many.
 pub(super) const STACKS_KEPT: usize = STACKS + 2;
-/// Reservations for stacks that a worker keeps, likewise.
+/// Reservations that a worker keeps for the tasks it will spawn, and how many it makes at a time.
 const CREDITS: usize = 256;
 const CREDIT_BATCH: usize = 64;
 
@@ -182,40 +183,47 @@ extern "C" fn base(me: NonNull<Fiber>) -> ! {
             // SAFETY: the loop is all there is on this stack; the home fiber waits for this jump.
             None => unsafe { w.jump(me, NonNull::from(&w.home)) },
         };
-        // SAFETY: it came out of a queue, so it is unfinished and ours; this fiber has nothing but the loop on it.
-        unsafe {
-            if !w.may_run(task) {
-                continue;
-            }
-            let header = task.as_ref();
-            let mine = me.as_ref().stack().expect("a task's stack").class();
-            // (A stack of another class was taken for this task: see `suspend`, which asks, too.)
-            if header.fiber.get().is_none() && mine == w.scheduler.default_class && w.is_last_one() {
-                // The note of it that `suspend` may have left goes first: see `lookers.rs`.
-                w.context.task.set(None);
-                w.set_aside(task);
-                continue;
-            }
-            w.context.task.set(Some(task));
-            if let Some(fiber) = header.fiber.get() {
-                w.mark_if_stopping(header);
-                w.jump(me, fiber);
-            }
-            if header.stack_class != mine {
-                w.first.set(Some(task));
-                let fiber = w.fresh_fiber(header.stack_class);
-                w.jump(me, fiber);
-            }
-            header.fiber.set(Some(me));
-            run(w, task);
-            // Maybe another kernel thread's.
-            let w = worker();
-            w.end(task, mine);
-            if mine != w.scheduler.default_class {
-                // The loop stays on stacks that are kept for it. `recycle` ends this one's reservation.
-                let fiber = w.fresh_fiber(w.scheduler.default_class);
-                w.jump(me, fiber);
-            }
+        // SAFETY: it came out of a queue.
+        if !unsafe { w.may_run(task) } {
+            continue;
+        }
+        // SAFETY: it came out of a queue, so it is unfinished, and ours.
+        let header = unsafe { task.as_ref() };
+        // SAFETY: the record of the fiber that we are on.
+        let mine = unsafe { me.as_ref() }.stack().expect("a task's stack").class();
+        // (Only on a stack of the usual class: one of another was taken for this very task, by `suspend` or below, and either has
+        // asked before.)
+        if header.fiber.get().is_none() && mine == w.scheduler.default_class && w.is_last_one() {
+            // The note of it that `suspend` may have left goes first: see `lookers.rs`.
+            w.context.task.set(None);
+            w.set_aside(task);
+            continue;
+        }
+        w.context.task.set(Some(task));
+        if let Some(fiber) = header.fiber.get() {
+            w.mark_if_stopping(header);
+            // SAFETY: this fiber has nothing but the loop on it. The task was put into the queue after it had left its own, which
+            // nobody but us may resume.
+            unsafe { w.jump(me, fiber) }
+        }
+        if header.stack_class != mine {
+            w.first.set(Some(task));
+            let fiber = w.fresh_fiber(header.stack_class);
+            // SAFETY: this fiber has nothing but the loop on it; the other is fresh.
+            unsafe { w.jump(me, fiber) }
+        }
+        header.fiber.set(Some(me));
+        // SAFETY: the task is new, and this is its stack.
+        unsafe { run(w, task) };
+        // Maybe another kernel thread's.
+        let w = worker();
+        // SAFETY: it has run to its end, here, and was the runtime's up to now.
+        unsafe { w.end(task, mine) };
+        if mine != w.scheduler.default_class {
+            // The loop stays on stacks that are kept for it. `recycle` ends this one's reservation.
+            let fiber = w.fresh_fiber(w.scheduler.default_class);
+            // SAFETY: as before: nothing but the loop, and a fresh one.
+            unsafe { w.jump(me, fiber) }
         }
     }
 }
@@ -232,14 +240,17 @@ fn persist(steal: impl Fn() -> Steal<Runnable>) -> Option<NonNull<Header>> {
     }
 }
 
-/// Runs a new task on this stack.
+/// Runs a new task on this stack; or drops what it holds, where no more tasks begin.
+///
+/// # Safety
+/// It has not begun, this is its stack, and it is the worker's current task.
 #[inline(always)]
 unsafe fn run(w: &Worker, task: NonNull<Header>) {
-    // SAFETY: the task is new, and this is its stack.
+    // SAFETY: the caller's; one of the two is called, once.
     unsafe { if w.scheduler.phase() == RUNNING { Header::run(task) } else { Header::abandon(task) } }
 }
 
-/// See [`Schedule::suspend`](crate::task::Schedule::suspend).
+/// See [`Schedule::suspend`](crate::control::Schedule::suspend).
 ///
 /// # Safety
 /// As there.
@@ -369,7 +380,7 @@ impl Worker {
             self.enqueue(displaced);
             self.notify_own();
         } else if seat.duty() != ON {
-            // What runs here is known to take long, and nobody looks at this slot by himself.
+            // What runs here is known to take long, and nobody looks at this slot unasked.
             self.scheduler.notify();
         }
     }
@@ -649,16 +660,14 @@ impl Worker {
         if class == self.scheduler.default_class {
             let mut stacks = self.stacks.borrow_mut();
             if stacks.is_empty() {
-                // A spare thread that steps in for one that blocks needs only a few; a guard takes 0.3 µs.
+                // A spare thread that steps in for one that blocks needs only a few, and a guard takes half a microsecond.
                 let batch = self.stack_batch.get();
                 self.stack_batch.set(STACK_BATCH.min(2 * batch));
                 stack::take(class, &mut stacks, batch);
             }
             return Fiber::on(stacks.pop().expect("an admitted task has a stack"), base);
         }
-        let mut one = Vec::with_capacity(1);
-        stack::take(class, &mut one, 1);
-        Fiber::on(one.pop().expect("an admitted task has a stack"), base)
+        Fiber::on(stack::take_one(class), base)
     }
 
     /// Ends the loop on `me` and goes on with `to`.
@@ -684,8 +693,7 @@ impl Worker {
                 stack::give(class, &mut stacks, STACKS - STACK_BATCH);
             }
         } else {
-            stack::give(class, &mut vec![stack], 0);
-            stack::release(class, 1);
+            stack::give_up(stack);
         }
     }
 

@@ -120,8 +120,7 @@ impl Check {
         self
     }
 
-    /// The size of a task's stack, as [`runtime::Builder::stack_size`](../runtime/struct.Builder.html#method.stack_size)
-    /// says it.
+    /// The size of a task's stack, as [`runtime::Builder::stack_size`](crate::runtime::Builder::stack_size) says it.
     pub fn stack_size(mut self, bytes: usize) -> Check {
         self.stack_size = bytes;
         self
@@ -209,7 +208,8 @@ impl Check {
     /// It failed.
     ///
     /// # Panics
-    /// If it is called by a task, or while the thread unwinds; if there is no room for a task's stack, or the stack's size is refused.
+    /// If it is called by a task, or while the thread unwinds; if there is no room for a task's stack, or the stack's size is
+    /// refused.
     #[track_caller]
     pub fn run<T: 'static>(&self, seed: u64, f: impl FnOnce() -> T + 'static) -> Result<T, Failure> {
         let (result, concluded) = self.execute(&Thread::prepare(), seed, f);

@@ -41,9 +41,9 @@
 //!   `is_finished`) is an operation too, and so is the drop that others notice: of a guard, of the last sender. Then one of
 //!   the tasks that can go on is chosen, by one of two [strategies](Strategy), which the seed picks as well.
 //! * **Time** stands still while any task can go on; then it jumps to the next timer. An hour's sleep takes no time, what
-//!   is further off than 584 years never comes, and timers go off in the order of their deadlines. When several are due at once, and so whether a message or a time limit
-//!   comes first, is for the strategy to choose. [`time::now`](crate::time::now) tells the virtual time. `Instant::now`
-//!   can't: a deadline made of it is right as long as no virtual time has passed.
+//!   is further off than 584 years never comes, and timers go off in the order of their deadlines. When several are due at
+//!   once, and so whether a message or a time limit comes first, is for the strategy to choose. [`time::now`](crate::time::now)
+//!   tells the virtual time. `Instant::now` can't: a deadline made of it is right as long as no virtual time has passed.
 //! * **What the library draws**, such as the arm that a `select!` takes, goes by the seed too.
 //! * **It ends** with the root task. Other tasks are then cancelled, as when a [`Runtime`](crate::runtime::Runtime) is
 //!   dropped: join what is to be seen to its end.

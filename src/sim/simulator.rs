@@ -32,7 +32,7 @@ use crate::join::{JoinHandle, Observer, new_task, refuse};
 use crate::park::Reason;
 use crate::primitive::{Ordering, StaticAtomicBool};
 use crate::rng::Rng;
-use crate::stack::{self, Class, Stack};
+use crate::stack::{self, Class};
 use parking_lot::Mutex;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -217,7 +217,7 @@ impl Simulator {
         // SAFETY: an unfinished task, ready to run, whose stack has been left.
         let header = unsafe { task.as_ref() };
         let fiber = header.fiber.get().unwrap_or_else(|| {
-            let fiber = Fiber::on(take_stack(header.stack_class), base);
+            let fiber = Fiber::on(stack::take_one(header.stack_class), base);
             header.fiber.set(Some(fiber));
             fiber
         });
@@ -234,7 +234,7 @@ impl Simulator {
             },
             Left::Finished(fiber) => {
                 // SAFETY: it was jumped away from.
-                give_stack(unsafe { Fiber::into_stack(fiber) });
+                stack::give_up(unsafe { Fiber::into_stack(fiber) });
             }
             Left::Stuck => return false,
         }
@@ -397,19 +397,6 @@ pub(super) struct Concluded {
     pub(super) steps: usize,
     pub(super) names: Vec<Name>,
     pub(super) strategy: super::Strategy,
-}
-
-/// A stack of those that were reserved.
-fn take_stack(class: Class) -> Stack {
-    let mut one = Vec::with_capacity(1);
-    stack::take(class, &mut one, 1);
-    one.pop().expect("a task that was spawned has a stack")
-}
-
-fn give_stack(stack: Stack) {
-    let class = stack.class();
-    stack::give(class, &mut vec![stack], 0);
-    stack::release(class, 1);
 }
 
 /// The first function on every stack.

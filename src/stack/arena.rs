@@ -8,7 +8,7 @@ use crate::primitive::StaticMutex as Mutex;
 use crate::primitive::{Ordering, StaticAtomicBool, StaticAtomicU64};
 use parking_lot::Condvar;
 use std::collections::VecDeque;
-use std::{fmt, io};
+use std::io;
 
 /// A slab is at least this large, ...
 const SLAB_BYTES: usize = 64 << 20;
@@ -69,6 +69,7 @@ struct Idle {
 }
 
 /// What an arena holds.
+#[cfg(test)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Statistics {
     /// Mappings made. The kernel merges neighbours.
@@ -259,6 +260,7 @@ impl Arena {
         self.slabs.locate(address)
     }
 
+    #[cfg(test)]
     pub(super) fn statistics(&self) -> Statistics {
         let mut sum = Statistics { slabs: self.slabs.count(), ..Statistics::default() };
         for pool in &self.pools {
@@ -272,12 +274,6 @@ impl Arena {
             sum.taken += slots - fresh - idle.warm.len() - idle.cold.len() - idle.in_flight;
         }
         sum
-    }
-}
-
-impl fmt::Debug for Arena {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Arena").field(&self.statistics()).finish()
     }
 }
 

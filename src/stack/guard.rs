@@ -25,9 +25,6 @@ pub(super) enum Guards {
 impl Guards {
     /// The best kind this kernel has.
     pub(super) fn probe() -> io::Result<Guards> {
-        if cfg!(not(target_os = "linux")) {
-            return Ok(Guards::Mprotect);
-        }
         let page = memory::page_size();
         let base = memory::map(page)?;
         // SAFETY: a mapping of our own that nothing uses.
@@ -79,10 +76,9 @@ pub(super) fn guard_size() -> usize {
 /// Mappings the guards may use: half of all, and never the last quarter of what is free now, because past the limit
 /// `malloc` fails too.
 fn mapping_budget() -> usize {
-    let Ok(text) = std::fs::read_to_string("/proc/sys/vm/max_map_count") else {
-        return if cfg!(target_os = "linux") { 32_768 } else { usize::MAX };
-    };
-    let most: usize = text.trim().parse().unwrap_or(65_530);
+    let limit = std::fs::read_to_string("/proc/sys/vm/max_map_count").ok().and_then(|text| text.trim().parse().ok());
+    // The kernel's default, where it doesn't say.
+    let most: usize = limit.unwrap_or(65_530);
     let used = std::fs::read("/proc/self/maps").map_or(0, |maps| maps.iter().filter(|&&byte| byte == b'\n').count());
     (most / 2).min(most.saturating_sub(used) / 4 * 3)
 }

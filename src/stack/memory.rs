@@ -35,14 +35,12 @@ pub(super) fn map(bytes: usize) -> io::Result<NonNull<u8>> {
     // Address space is not memory: nothing is set aside for it.
     let flags = libc::MAP_PRIVATE | libc::MAP_ANON | libc::MAP_NORESERVE;
     // On Linux 6.7 and later it keeps huge pages away from the start; `MADV_NOHUGEPAGE` does on any.
-    #[cfg(target_os = "linux")]
     let flags = flags | libc::MAP_STACK;
     // SAFETY: a new mapping where the kernel likes it; no existing memory is touched.
     let base = unsafe { libc::mmap(ptr::null_mut(), bytes, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
     if base == libc::MAP_FAILED {
         return Err(io::Error::last_os_error());
     }
-    #[cfg(target_os = "linux")]
     // SAFETY: the mapping just made. A kernel without huge pages refuses, which is as good.
     unsafe {
         libc::madvise(base, bytes, libc::MADV_NOHUGEPAGE);
@@ -80,7 +78,6 @@ pub(super) fn extent(base: NonNull<u8>, bytes: usize) -> libc::iovec {
 /// # Safety
 /// The ranges are in mappings by [`map`], and what the advice does to them is all right with whoever uses them.
 pub(super) unsafe fn advise(extents: &[libc::iovec], advice: libc::c_int) -> Result<(), (usize, io::Error)> {
-    #[cfg(target_os = "linux")]
     // SAFETY: as promised by the caller.
     if extents.len() > 1 && unsafe { advise_at_once(extents, advice) } {
         return Ok(());
@@ -98,7 +95,6 @@ pub(super) unsafe fn advise(extents: &[libc::iovec], advice: libc::c_int) -> Res
 ///
 /// # Safety
 /// As for [`advise`].
-#[cfg(target_os = "linux")]
 unsafe fn advise_at_once(extents: &[libc::iovec], advice: libc::c_int) -> bool {
     /// "The calling process", in the place of a descriptor for it.
     const PIDFD_SELF_THREAD_GROUP: libc::c_int = -10001;

@@ -62,9 +62,6 @@
 //!   `process_madvise`, 1,310 to 1,560 by faulting. The fault itself is cheap; clearing and charging the page is the
 //!   cost: neighbouring pages populated by one `madvise` take 1,090 each, by faulting 1,160.
 //! - *Guards at reservation*: 0.6 s and 0.5 GB for a million spawned tasks that may all run on one stack.
-//! - *Colouring the tops* by up to 1 KiB so that hot frames spread over more cache sets: 11 to 18 % faster on 1,000 to
-//!   10,000 stacks visited in turn, slower on 500, nothing on 100,000 (one run each), for a quarter of the one page
-//!   that most tasks touch.
 //! - *Per-stack mappings*: a mapping each, see above, and a system call under the process-wide lock for each spawn.
 
 #[allow(unsafe_code)]
@@ -119,6 +116,20 @@ pub(crate) fn take(class: Class, out: &mut Vec<Stack>, want: usize) {
 /// Gives the first of `stacks` back until only the last `keep` are left: in a LIFO cache, those used last.
 pub(crate) fn give(class: Class, stacks: &mut Vec<Stack>, keep: usize) {
     ARENA.give(class, stacks, keep);
+}
+
+/// Takes one stack, which is reserved.
+pub(crate) fn take_one(class: Class) -> Stack {
+    let mut one = Vec::with_capacity(1);
+    take(class, &mut one, 1);
+    one.pop().expect("at least one is taken")
+}
+
+/// Gives one stack back, with its reservation.
+pub(crate) fn give_up(stack: Stack) {
+    let class = stack.class();
+    give(class, &mut vec![stack], 0);
+    release(class, 1);
 }
 
 /// Whether idle stacks hold memory that [`trim_unused`] should look after. A hint.

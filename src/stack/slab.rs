@@ -155,6 +155,7 @@ impl Slabs {
         })
     }
 
+    #[cfg(test)]
     pub(super) fn count(&self) -> usize {
         self.iter().count()
     }

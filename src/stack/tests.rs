@@ -52,7 +52,6 @@ fn is_fault(signal: i32) -> bool {
 }
 
 /// How many of the process's mappings the arena's stacks lie in. (Other tests map at the same time.)
-#[cfg(target_os = "linux")]
 fn mappings(arena: &Arena) -> usize {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
     let is_ours = |line: &&str| {
@@ -64,7 +63,6 @@ fn mappings(arena: &Arena) -> usize {
 }
 
 /// Whether the page at `address` is in memory.
-#[cfg(target_os = "linux")]
 fn is_resident(address: *mut u8) -> bool {
     let mut page = 0;
     // SAFETY: asks about one page of a mapping; the vector has a byte for it.
@@ -202,7 +200,6 @@ fn room_is_scarce_until_there_is_plenty_again() {
 }
 
 #[test]
-#[cfg(target_os = "linux")]
 fn fallback_leaves_mappings_to_others() {
     let most: usize = std::fs::read_to_string("/proc/sys/vm/max_map_count").unwrap().trim().parse().unwrap();
     assert!(Guards::Mprotect.limit() * 2 <= most / 2);
@@ -212,7 +209,6 @@ fn fallback_leaves_mappings_to_others() {
 }
 
 #[test]
-#[cfg(target_os = "linux")]
 fn a_million_stacks_are_few_mappings() {
     let arena = Arena::new(None);
     let class = class(256);
@@ -235,7 +231,6 @@ fn a_million_stacks_are_few_mappings() {
 }
 
 #[test]
-#[cfg(target_os = "linux")]
 fn trimming_returns_memory() {
     for kind in EACH_KIND {
         let arena = Arena::new(kind);
@@ -257,7 +252,6 @@ fn trimming_returns_memory() {
 }
 
 #[test]
-#[cfg(target_os = "linux")]
 fn idle_memory_is_bounded() {
     let arena = Arena::new(None);
     let class = class(64 << 10);
@@ -327,7 +321,7 @@ fn threads_share() {
 
 /// Runs itself as a child, since the limit is the whole process's.
 #[test]
-#[cfg(all(target_os = "linux", not(any(throng_tsan, throng_asan))))]
+#[cfg(not(any(throng_tsan, throng_asan)))]
 fn exhausted_address_space_is_an_error() {
     const CHILD: &str = "THRONG_TEST_ADDRESS_SPACE";
     if std::env::var_os(CHILD).is_none() {

@@ -19,7 +19,7 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    pub(super) fn new() -> Batch {
+    fn new() -> Batch {
         Batch { claimed: [const { None }; BATCH], len: 0 }
     }
 
@@ -33,7 +33,7 @@ impl Batch {
         self.len += 1;
     }
 
-    pub(super) fn fire(self) {
+    fn fire(self) {
         self.claimed.into_iter().map_while(|wakeup| wakeup).for_each(Wakeup::fire);
     }
 }
@@ -136,10 +136,20 @@ pub(super) fn wake_all<'a, S>(
         return 0;
     }
     let end = crowd(&mut guard).next_ticket();
+    in_batches(lock, guard, |state, batch| crowd(state).take_before(end, batch, || true, || ()))
+}
+
+/// Wakes those whom `claim` puts into a batch, one batch after the other until one isn't filled; called with the lock, under
+/// which it claims. Tells how many.
+pub(super) fn in_batches<'a, S>(
+    lock: &'a Lock<S>,
+    mut guard: Guard<'a, S>,
+    mut claim: impl FnMut(&mut S, &mut Batch),
+) -> usize {
     let mut woken = 0;
     loop {
         let mut batch = Batch::new();
-        crowd(&mut guard).take_before(end, &mut batch, || true, || ());
+        claim(&mut guard, &mut batch);
         drop(guard);
         woken += batch.len;
         let more = batch.is_full();

@@ -123,7 +123,7 @@ impl Once {
         }
     }
 
-    /// [`is_completed`](Once::is_completed), for one who has it to himself, or comes to a step anyway.
+    /// [`is_completed`](Once::is_completed), for one who has it alone, or comes to a step anyway.
     #[inline]
     pub(super) fn is_complete_by_now(&self) -> bool {
         // Acquire: pairs with the Release at the end of the initialiser's turn.

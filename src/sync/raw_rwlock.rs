@@ -290,27 +290,18 @@ impl RawRwLock {
     /// Lets in all who can be now.
     #[cold]
     fn settle(&self, readers_first: bool) {
-        let mut end = None;
-        loop {
-            let mut batch = Batch::new();
-            {
-                let mut queues = self.queues.lock();
-                let end = *end.get_or_insert(queues.readers.next_ticket());
-                if readers_first {
-                    self.let_readers_in(&mut queues, end, &mut batch);
-                }
-                self.let_line_in(&mut queues, &mut batch);
-                if !queues.writer_waits() {
-                    self.let_readers_in(&mut queues, end, &mut batch);
-                }
-                self.tidy(&queues);
+        let queues = self.queues.lock();
+        let end = queues.readers.next_ticket();
+        crowd::in_batches(&self.queues, queues, |queues, batch| {
+            if readers_first {
+                self.let_readers_in(queues, end, batch);
             }
-            let more = batch.is_full();
-            batch.fire();
-            if !more {
-                return;
+            self.let_line_in(queues, batch);
+            if !queues.writer_waits() {
+                self.let_readers_in(queues, end, batch);
             }
-        }
+            self.tidy(queues);
+        });
     }
 
     fn let_readers_in(&self, queues: &mut Queues, end: u64, batch: &mut Batch) {

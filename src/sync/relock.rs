@@ -7,6 +7,10 @@
 //! (`#[track_caller]`), a call of `lock_api`'s own names `lock_api`'s source. Where it does, the wait is shielded.
 //! (So does a call through a function pointer, `let lock: fn(&_) -> _ = Mutex::lock`: it has no other place to name.)
 //!
+//! A path is no proof, so any that has the crate's name in it counts: builds lay their sources out in many ways. A source of the
+//! user's that is taken for the crate's waits uncancelled; one of the crate's that isn't known (where the compiler is told to
+//! leave locations out, or to cut paths that short) aborts when a cancellation meets it, as without all this.
+//!
 //! Rejected: never letting a cancellation end the wait for a lock. Then a task that waits for a lock that is never
 //! freed could not be unwound at shutdown, nor a timeout end the wait for one that is held for long.
 

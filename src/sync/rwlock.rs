@@ -16,8 +16,8 @@ use super::RawRwLock;
 ///
 /// # Cancellation
 /// A task that is cancelled while it waits for the lock unwinds. To lock again for a guard that lives on (after
-/// `unlocked` or `bump`) and to [`upgrade`](lock_api::RwLockUpgradableReadGuard::upgrade) isn't ended by cancellation, nor is a lock that is called
-/// through a function pointer.
+/// `unlocked` or `bump`) and to [`upgrade`](lock_api::RwLockUpgradableReadGuard::upgrade) isn't ended by cancellation, nor is a
+/// lock that is called through a function pointer.
 ///
 /// # Examples
 /// ```

@@ -5,7 +5,7 @@
 //! handed over: they are taken from the count for a waiter before it is woken, and put back if it has gone. A waiter
 //! that gives up lets those behind it have what it could not get.
 
-use super::crowd::Batch;
+use super::crowd::{self, Batch};
 use crate::control::Outcome;
 use crate::current::step;
 use crate::interrupt;
@@ -70,23 +70,35 @@ impl Semaphore {
         SemaphorePermit { semaphore: self, permits: n }
     }
 
-    /// Waits for a permit, for no longer than `timeout`.
+    /// Waits for a permit, for no longer than `timeout`. `None` if that has passed.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use throng::sync::Semaphore;
+    ///
+    /// let one = Semaphore::new(1);
+    /// let permit = one.acquire();
+    /// assert!(one.acquire_timeout(Duration::from_millis(5)).is_none());
+    /// drop(permit);
+    /// assert!(one.acquire_timeout(Duration::from_millis(5)).is_some());
+    /// ```
     pub fn acquire_timeout(&self, timeout: Duration) -> Option<SemaphorePermit<'_>> {
         self.acquire_many_timeout(1, timeout)
     }
 
-    /// Waits for `n` permits at once, for no longer than `timeout`.
+    /// Waits for `n` permits at once, for no longer than `timeout`. `None` if that has passed.
     pub fn acquire_many_timeout(&self, n: usize, timeout: Duration) -> Option<SemaphorePermit<'_>> {
         let taken = self.try_take(n) || self.take(n, park::deadline_in(timeout));
         taken.then(|| SemaphorePermit { semaphore: self, permits: n })
     }
 
-    /// Waits for a permit, no longer than until `deadline`.
+    /// Waits for a permit, no longer than until `deadline`. `None` if that has passed.
     pub fn acquire_deadline(&self, deadline: Instant) -> Option<SemaphorePermit<'_>> {
         self.acquire_many_deadline(1, deadline)
     }
 
-    /// Waits for `n` permits at once, no longer than until `deadline`.
+    /// Waits for `n` permits at once, no longer than until `deadline`. `None` if that has passed.
     pub fn acquire_many_deadline(&self, n: usize, deadline: Instant) -> Option<SemaphorePermit<'_>> {
         self.take(n, Some(deadline)).then(|| SemaphorePermit { semaphore: self, permits: n })
     }
@@ -102,6 +114,19 @@ impl Semaphore {
     }
 
     /// [`acquire`](Semaphore::acquire), for a permit that may go where the semaphore's borrow can't.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::sync::Arc;
+    /// use throng::sync::Semaphore;
+    ///
+    /// let at_once = Arc::new(Semaphore::new(8));
+    /// let permit = at_once.acquire_arc();
+    /// throng::spawn(move || {
+    ///     let _permit = permit;
+    ///     // One of eight.
+    /// });
+    /// ```
     pub fn acquire_arc(self: &Arc<Self>) -> ArcSemaphorePermit {
         self.acquire_many_arc(1)
     }
@@ -137,18 +162,8 @@ impl Semaphore {
 
     /// Gives permits to those who wait, the oldest first, for as long as there are enough.
     #[cold]
-    fn hand_out<'a>(&'a self, mut state: Guard<'a, State>) {
-        loop {
-            let mut batch = Batch::new();
-            state.fill(&mut batch);
-            drop(state);
-            let more = batch.is_full();
-            batch.fire();
-            if !more {
-                return;
-            }
-            state = self.state.lock();
-        }
+    fn hand_out<'a>(&'a self, state: Guard<'a, State>) {
+        crowd::in_batches(&self.state, state, State::fill);
     }
 
     /// How many permits there are now.
@@ -159,19 +174,13 @@ impl Semaphore {
 
     fn try_take(&self, n: usize) -> bool {
         step();
-        let mut state = self.state.lock();
-        let enough = state.waiting.is_empty() && state.permits >= n;
-        if enough {
-            state.permits -= n;
-        }
-        enough
+        self.state.lock().take_at_once(n)
     }
 
     fn take(&self, n: usize, deadline: Option<Instant>) -> bool {
         step();
         let mut state = self.state.lock();
-        if state.waiting.is_empty() && state.permits >= n {
-            state.permits -= n;
+        if state.take_at_once(n) {
             return true;
         }
         let outcome = park::wait_in(Reason::Semaphore, deadline, &self.state, state, |s| &mut s.waiting, n).0;
@@ -188,6 +197,15 @@ impl Semaphore {
 }
 
 impl State {
+    /// Takes as many, if there are enough and nobody waits.
+    fn take_at_once(&mut self, n: usize) -> bool {
+        let enough = self.waiting.is_empty() && self.permits >= n;
+        if enough {
+            self.permits -= n;
+        }
+        enough
+    }
+
     /// Takes those who can have what they want.
     fn fill(&mut self, batch: &mut Batch) {
         let State { permits, waiting } = self;

@@ -12,8 +12,8 @@
 //! A stack *leads back* if a word on it
 //! 1. points into the thread's storage: the blocks of all modules, the thread's control block, its thread pointer included. So
 //!    does a borrow of a thread-local, and its address in a register that the compiler has saved; or
-//! 2. points to where a word of the storage points, or a little behind: to the heap, most likely. An `Rc` that was cloned out of a
-//!    thread-local, and a borrow of what it leads to;
+//! 2. points to where a word of the storage points, or a little behind: to the heap, most likely. An `Rc` that was cloned out
+//!    of a thread-local, and a borrow of what it leads to;
 //!
 //! or if a word of the storage points into the stack: code that lends a local variable to a thread-local for a while.
 //!
@@ -37,8 +37,8 @@
 //! # What the libraries below use
 //! The crates that the library is built on, `std` and the C library have thread-locals of their own, which change with every
 //! lock that is waited for: `parking_lot` notes the lock, which most likely lies beside what tasks share. So a new thread
-//! uses them all once, and what changes by that isn't compared. Nor may the addresses of these thread-locals stay on a task's stack
-//! when such a lock had to be waited for: see `StaticMutex` in `primitive.rs`.
+//! uses them all once, and what changes by that isn't compared. Nor may the addresses of these thread-locals stay on a task's
+//! stack when such a lock had to be waited for: see `StaticMutex` in `primitive.rs`.
 //!
 //! # Tried and rejected
 //! * A summary of the storage that its own thread renews now and then: the first use of a lazy thread-local, just before the

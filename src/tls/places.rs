@@ -2,8 +2,8 @@
 //!
 //! The blocks of the program and of all libraries that it was started with lie side by side, next to the thread pointer (below
 //! it on x86-64, above it on AArch64), and the thread's control block lies on the other side: *the storage*. What is
-//! in between, and a library that is loaded late and finds room there, belongs to it. The blocks of other late libraries are on the
-//! heap, and come into being when the thread first uses them; that is what has to be asked for anew.
+//! in between, and a library that is loaded late and finds room there, belongs to it. The blocks of other late libraries are on
+//! the heap, and come into being when the thread first uses them; that is what has to be asked for anew.
 
 use crate::{arch, stack};
 use std::ffi::{c_int, c_void};
