@@ -75,8 +75,20 @@ fn clear<const WORDS: usize>() {
     std::hint::black_box([0_usize; WORDS]);
 }
 
-/// A lock for longer sections, which sleeps in the kernel. `parking_lot`'s, but that it leaves nothing of it on the stack
-/// of a task that had to wait: the address of its data for the thread. In a `static`, loom's can't be used.
+/// Runs what waits in `parking_lot`, and leaves nothing of that on the stack of the task that had to: it has used the address
+/// of its data for the thread.
+#[cold]
+pub(crate) fn waiting<R>(wait: impl FnOnce() -> R) -> R {
+    #[inline(never)]
+    fn call<R>(wait: impl FnOnce() -> R) -> R {
+        wait()
+    }
+    let result = call(wait);
+    clear_below();
+    result
+}
+
+/// A lock for longer sections, which sleeps in the kernel: `parking_lot`'s, and [`waiting`]. In a `static`, loom's can't be used.
 #[derive(Debug, Default)]
 pub(crate) struct StaticMutex<T>(parking_lot::Mutex<T>);
 
@@ -87,18 +99,7 @@ impl<T> StaticMutex<T> {
 
     #[inline]
     pub(crate) fn lock(&self) -> parking_lot::MutexGuard<'_, T> {
-        self.0.try_lock().unwrap_or_else(|| self.wait())
-    }
-
-    #[cold]
-    fn wait(&self) -> parking_lot::MutexGuard<'_, T> {
-        #[inline(never)]
-        fn wait<T>(lock: &parking_lot::Mutex<T>) -> parking_lot::MutexGuard<'_, T> {
-            lock.lock()
-        }
-        let guard = wait(&self.0);
-        clear_below();
-        guard
+        self.0.try_lock().unwrap_or_else(|| waiting(|| self.0.lock()))
     }
 
     #[inline]

@@ -5,7 +5,7 @@ use super::guard::{Guards, MAPPINGS_OF_A_GUARD};
 use super::memory;
 use super::slab::{Fresh, Place, Slabs, Stack};
 use crate::primitive::StaticMutex as Mutex;
-use crate::primitive::{Ordering, StaticAtomicBool, StaticAtomicU64};
+use crate::primitive::{Ordering, StaticAtomicBool, StaticAtomicU64, waiting};
 use parking_lot::Condvar;
 use std::collections::VecDeque;
 use std::io;
@@ -199,7 +199,7 @@ impl Arena {
                 return;
             }
             assert!(idle.in_flight > 0, "a stack is taken that nobody reserved");
-            pool.landed.wait(&mut idle);
+            waiting(|| pool.landed.wait(&mut idle));
         }
     }
 
