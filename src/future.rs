@@ -91,7 +91,7 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
         if state.woken {
             continue;
         }
-        if wait_in(Reason::Future, None, &signal.0, state, |state| &mut state.waiting, ()).0 == Outcome::Cancelled {
+        if wait_in(Reason::Future, None, &signal.0, state, |state| &mut state.waiting, ()) == Outcome::Cancelled {
             interrupt::unwind();
         }
     }

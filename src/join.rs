@@ -219,7 +219,7 @@ pub(crate) fn park_for_token(task: NonNull<Header>, deadline: Option<Instant>) -
     if mem::take(&mut meeting.token) {
         return Outcome::Woken;
     }
-    wait_in(Reason::Park, deadline, &joint.meeting, meeting, |meeting| &mut meeting.parked, ()).0
+    wait_in(Reason::Park, deadline, &joint.meeting, meeting, |meeting| &mut meeting.parked, ())
 }
 
 /// Gives the task its token, and wakes it if it waits for it.
@@ -322,7 +322,7 @@ impl<T> JoinHandle<T> {
     #[inline]
     fn wait_for_end(&self, meeting: Guard<'_, Meeting>, reason: Reason) {
         let joint = joint(&self.task);
-        match wait_in(reason, None, &joint.meeting, meeting, |meeting| &mut meeting.joiner, ()).0 {
+        match wait_in(reason, None, &joint.meeting, meeting, |meeting| &mut meeting.joiner, ()) {
             Outcome::Cancelled => interrupt::unwind(),
             _ => debug_assert!(joint.meeting.lock().finished),
         }

@@ -257,9 +257,40 @@ fn park_thread(
     })
 }
 
-/// Waits in one queue. Called with the lock that guards it; the lock is free while waiting.
+/// Waits with a node that lies here. Called with the lock that guards where it is linked; the lock is free while waiting.
 ///
-/// Returns how the wait ended, and the payload as it was left: by the waker if it was woken, else by the caller.
+/// `link` makes the node and links it, under the lock, and returns what is to be done as soon as that is free. `unlink` takes it
+/// out, under the lock, if no waker has. Returns how the wait ended, and the payload; `None` if the task was cancelled before
+/// it could link.
+#[inline]
+pub(crate) fn wait_linked<S: ?Sized, P, F: FnOnce()>(
+    reason: Reason,
+    deadline: Option<Instant>,
+    lock: &Lock<S>,
+    guard: Guard<'_, S>,
+    link: impl FnOnce(&mut S, Waiter, &mut Option<Node<P>>) -> F,
+    unlink: impl FnOnce(&mut S, &Node<P>),
+) -> (Outcome, Option<P>) {
+    let mut guard = Some(guard);
+    let frame = Frame::default();
+    let mut node = None;
+    let outcome = park(&frame, reason, deadline, |waiter| {
+        let mut guard = guard.take().expect("published once");
+        let linked = link(&mut guard, waiter, &mut node);
+        drop(guard);
+        linked();
+        true
+    })
+    .expect("never withdrawn");
+    if outcome != Outcome::Woken
+        && let Some(node) = &node
+    {
+        unlink(&mut lock.lock(), node);
+    }
+    (outcome, node.map(Node::into_payload))
+}
+
+/// Waits in one queue. Called with the lock that guards it; the lock is free while waiting.
 #[inline]
 pub(crate) fn wait_in<S: ?Sized, P>(
     reason: Reason,
@@ -268,26 +299,15 @@ pub(crate) fn wait_in<S: ?Sized, P>(
     guard: Guard<'_, S>,
     queue: impl Fn(&mut S) -> &mut WaitQueue<P>,
     payload: P,
-) -> (Outcome, P) {
-    let mut guard = Some(guard);
-    let mut payload = Some(payload);
-    let frame = Frame::default();
-    let mut node = None;
-    let outcome = park(&frame, reason, deadline, |waiter| {
-        let mut guard = guard.take().expect("published once");
-        let node = node.insert(Node::new(waiter, payload.take().expect("published once")));
-        // SAFETY: `node` stays in this frame, which is left only after it was unlinked below.
-        unsafe { queue(&mut guard).push_back(node) };
-        true
-    })
-    .expect("never withdrawn");
-    if outcome != Outcome::Woken
-        && let Some(node) = &node
-    {
+) -> Outcome {
+    let link = |state: &mut S, waiter, node: &mut Option<Node<P>>| {
+        // SAFETY: the node stays where it is until it has been unlinked, by a waker or below.
+        unsafe { queue(state).push_back(node.insert(Node::new(waiter, payload))) };
+        || ()
+    };
+    let unlink = |state: &mut S, node: &Node<P>| {
         // SAFETY: it was pushed to this queue.
-        unsafe { queue(&mut lock.lock()).remove(node) };
-    }
-    // The node isn't there if the task was cancelled before it could publish.
-    let payload = node.map(Node::into_payload).or(payload);
-    (outcome, payload.expect("the payload is in the node, or was not published"))
+        unsafe { queue(state).remove(node) };
+    };
+    wait_linked(reason, deadline, lock, guard, link, unlink).0
 }

@@ -81,7 +81,7 @@ impl Tally {
             if count.running == 0 {
                 return count.panicked;
             }
-            if wait_in(Reason::Scope, None, &self.count, count, |count| &mut count.owner, ()).0 == Outcome::Cancelled {
+            if wait_in(Reason::Scope, None, &self.count, count, |count| &mut count.owner, ()) == Outcome::Cancelled {
                 interrupt::unwind();
             }
         }

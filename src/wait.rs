@@ -288,13 +288,13 @@ impl<P> WaitQueue<P> {
         self.head = node;
     }
 
-    /// Unlinks a node wherever it stands; `false` if it has been taken.
+    /// Unlinks a node wherever it stands, unless it has been taken.
     ///
     /// # Safety
     /// The node was pushed to this queue.
-    pub(crate) unsafe fn remove(&mut self, node: &Node<P>) -> bool {
+    pub(crate) unsafe fn remove(&mut self, node: &Node<P>) {
         if !node.linked.replace(false) {
-            return false;
+            return;
         }
         let (prev, next) = (node.prev.get(), node.next.get());
         // SAFETY: the invariant, for both neighbours.
@@ -306,7 +306,6 @@ impl<P> WaitQueue<P> {
             }
             if next.is_null() { self.tail = prev } else { (*next).prev.set(prev) }
         }
-        true
     }
 
     /// Claims the oldest waiter that can be. `give` is called with its payload before the claim, and `undo` with what it

@@ -165,31 +165,19 @@ impl<T> Shared<T> {
         line: Line,
         place: *mut T,
     ) -> (Outcome, Note) {
-        let mut state = Some(state);
-        let frame = park::Frame::default();
-        let mut node = None;
-        let outcome = park::park(&frame, reason, deadline, |waiter| {
-            let mut state = state.take().expect("published once");
-            // SAFETY: the caller's; and the node stays in this frame, which is left only after it was unlinked below.
+        let link = |state: &mut State<T>, waiter, node: &mut Option<Node<Slot>>| {
+            // SAFETY: the caller's; and the node stays where it is until it has been unlinked, by a waker or below.
             let observers = unsafe { state.link(line, node.insert(Node::new(waiter, Slot::at(place)))) };
-            drop(state);
-            if let Some(observers) = observers {
-                fire_all(observers);
+            || {
+                if let Some(observers) = observers {
+                    fire_all(observers);
+                }
             }
-            true
-        })
-        .expect("never withdrawn");
-        // It is still held if the task was cancelled before it could publish.
-        drop(state);
-        if outcome != Outcome::Woken
-            && let Some(node) = &node
-        {
-            // SAFETY: it was pushed to this line, and has not moved.
-            unsafe { self.lock().unlink(line, node) };
-        }
-        // SAFETY: it has been unlinked, by its waker or just now.
-        let note = node.as_ref().map_or(Note::Waiting, |node| unsafe { node.payload() }.note);
-        (outcome, note)
+        };
+        // SAFETY: it was linked in this line.
+        let unlink = |state: &mut State<T>, node: &Node<Slot>| unsafe { state.unlink(line, node) };
+        let (outcome, slot) = park::wait_linked(reason, deadline, &self.state, state, link, unlink);
+        (outcome, slot.map_or(Note::Waiting, |slot| slot.note))
     }
 
     /// Sends what is at `message`, with the lock held already.

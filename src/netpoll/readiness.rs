@@ -76,7 +76,7 @@ impl Readiness {
         if self.word.load(Ordering::Relaxed) != seen.0 {
             return Outcome::Woken;
         }
-        park::wait_in(reason, deadline, &self.waiters, guard, |queue| queue, ()).0
+        park::wait_in(reason, deadline, &self.waiters, guard, |queue| queue, ())
     }
 
     /// Whether anybody waits.

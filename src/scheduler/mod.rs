@@ -329,7 +329,7 @@ impl Scheduler {
     pub(crate) fn join(&self, deadline: Option<Instant>) -> bool {
         let exits = self.exits.lock();
         if exits.left > 0 {
-            match wait_in(Reason::Join, deadline, &self.exits, exits, |exits| &mut exits.waiting, ()).0 {
+            match wait_in(Reason::Join, deadline, &self.exits, exits, |exits| &mut exits.waiting, ()) {
                 Outcome::Woken => {}
                 Outcome::TimedOut => return false,
                 Outcome::Cancelled => crate::interrupt::unwind(),

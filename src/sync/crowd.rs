@@ -5,7 +5,7 @@
 
 use crate::control::Outcome;
 use crate::lock::{Guard, Lock};
-use crate::park::{Frame, Reason, park};
+use crate::park::{Reason, wait_linked};
 use crate::wait::{Node, WaitQueue, Wakeup};
 use std::time::Instant;
 
@@ -102,28 +102,18 @@ pub(super) fn wait_and<S>(
     crowd: impl Fn(&mut S) -> &mut Crowd,
     joined: impl FnOnce(),
 ) -> Outcome {
-    let mut guard = Some(guard);
-    let frame = Frame::default();
-    let mut node = None;
-    let outcome = park(&frame, reason, deadline, |waiter| {
-        let mut state = guard.take().expect("published once");
-        let crowd = crowd(&mut state);
-        let node = node.insert(Node::new(waiter, crowd.tickets));
+    let link = |state: &mut S, waiter, node: &mut Option<Node<u64>>| {
+        let crowd = crowd(state);
+        // SAFETY: the node stays where it is until it has been unlinked, by a waker or below.
+        unsafe { crowd.queue.push_back(node.insert(Node::new(waiter, crowd.tickets))) };
         crowd.tickets += 1;
-        // SAFETY: `node` stays in this frame, which is left only after it was unlinked below.
-        unsafe { crowd.queue.push_back(node) };
-        drop(state);
-        joined();
-        true
-    })
-    .expect("never withdrawn");
-    if outcome != Outcome::Woken
-        && let Some(node) = &node
-    {
+        joined
+    };
+    let unlink = |state: &mut S, node: &Node<u64>| {
         // SAFETY: it was pushed to this queue.
-        unsafe { crowd(&mut lock.lock()).queue.remove(node) };
-    }
-    outcome
+        unsafe { crowd(state).queue.remove(node) };
+    };
+    wait_linked(reason, deadline, lock, guard, link, unlink).0
 }
 
 /// Wakes all who are there; called with the lock. Tells how many.

@@ -29,9 +29,9 @@
 //!   one word: either the locker sees that it is free, or the unlock sees `QUEUED`, and then waits for the queue's lock,
 //!   which the locker holds until its node is linked.
 //! * **Lost baton.** `WOKEN` without anybody on the way would be a mutex that wakes nobody. The one with the baton
-//!   clears `WOKEN` in the compare-exchange that locks, or in the one by which it queues again (which needs `LOCKED`, so
-//!   there is an unlock to come that sees the queue). If it does neither, because its task is cancelled, it passes the
-//!   baton to the next in the queue, or clears it if there is none. A waiter that is woken as its deadline
+//!   clears `WOKEN` in the compare-exchange that locks, or in the one by which it queues again, and does nothing else
+//!   before one of them succeeds. The latter needs `LOCKED`, so there is an unlock to come, which sees the queue: also if
+//!   the one that queues finds then that its task has been cancelled, and leaves. A waiter that is woken as its deadline
 //!   passes is woken: only one of the two claims succeeds.
 //! * **Cancelled with the mutex in its hands.** A waiter that is handed the mutex is claimed for that, so it can't be
 //!   cancelled or time out any more; if the claim fails, the unlock goes on to the next one.
@@ -47,7 +47,7 @@ use super::spin::spin;
 use crate::control::Outcome;
 use crate::interrupt;
 use crate::lock::Lock;
-use crate::park::{Frame, Reason, now, park};
+use crate::park::{Reason, now, wait_linked};
 use crate::primitive::{AtomicU8, Ordering};
 use crate::wait::{Node, WaitQueue};
 use std::time::{Duration, Instant};
@@ -146,44 +146,34 @@ impl RawMutex {
     /// Locks; `false` if the deadline has passed. Unwinds if the task is cancelled while it waits.
     #[cold]
     fn acquire_slow(&self, deadline: Option<Instant>) -> bool {
-        if self.spin() {
-            return true;
-        }
+        self.spin() || self.acquire_queued(deadline)
+    }
+
+    /// As `acquire_slow`, without a spin.
+    fn acquire_queued(&self, deadline: Option<Instant>) -> bool {
         let mut attempt = Attempt { baton: 0, losses: 0, first_loss: None };
-        loop {
-            if self.try_acquire(attempt.baton) {
-                return true;
-            }
+        while !self.try_acquire(attempt.baton) {
             let demand = attempt.lose();
-            let frame = Frame::default();
-            let mut node = None;
-            let woken = park(&frame, Reason::Mutex, deadline, |waiter| {
-                let mut queue = self.queue.lock();
-                if !self.announce(attempt.baton) {
-                    return false;
-                }
+            let queue = self.queue.lock();
+            if !self.announce(attempt.baton) {
+                continue;
+            }
+            let link = |queue: &mut WaitQueue<bool>, waiter, node: &mut Option<Node<bool>>| {
                 let node = node.insert(Node::new(waiter, demand));
-                if attempt.losses > 0 {
-                    // SAFETY: the node stays in this frame, and is taken or removed before the round ends.
-                    unsafe { queue.push_front(node) }
-                } else {
-                    // SAFETY: as above.
-                    unsafe { queue.push_back(node) }
-                }
-                true
-            });
-            match woken {
-                Err(_withdrawn) => continue,
-                Ok(Outcome::Woken) => {
-                    let handed_over = node.expect("only the queue wakes").into_payload();
-                    if handed_over {
-                        return true;
-                    }
-                    attempt.baton = WOKEN;
-                }
-                Ok(outcome) => {
-                    // Once it is published it has no baton.
-                    self.give_up(node.as_ref(), if node.is_some() { 0 } else { attempt.baton });
+                let push = if attempt.losses > 0 { WaitQueue::push_front } else { WaitQueue::push_back };
+                // SAFETY: the node stays where it is until it has been unlinked, by a waker or below.
+                unsafe { push(queue, node) };
+                || ()
+            };
+            let unlink = |queue: &mut WaitQueue<bool>, node: &Node<bool>| {
+                // SAFETY: it was pushed to this queue.
+                unsafe { queue.remove(node) };
+            };
+            match wait_linked(Reason::Mutex, deadline, &self.queue, queue, link, unlink) {
+                (Outcome::Woken, Some(true)) => return true,
+                (Outcome::Woken, _) => attempt.baton = WOKEN,
+                (outcome, _) => {
+                    self.tidy();
                     if outcome == Outcome::Cancelled {
                         interrupt::unwind();
                     }
@@ -191,6 +181,7 @@ impl RawMutex {
                 }
             }
         }
+        true
     }
 
     /// Spins while the mutex is likely to come free: it isn't if others have queued.
@@ -215,33 +206,13 @@ impl RawMutex {
         false
     }
 
-    /// Leaves without the mutex, and without the baton.
+    /// After somebody has left the queue, or has not entered it after all.
     #[cold]
-    fn give_up(&self, node: Option<&Node<bool>>, baton: u8) {
-        let heir = {
-            let mut queue = self.queue.lock();
-            if let Some(node) = node {
-                // SAFETY: it was pushed to this queue.
-                unsafe { queue.remove(node) };
-            }
-            let compete = |handed_over: &mut bool| {
-                *handed_over = false;
-                Some(())
-            };
-            let heir = if baton != 0 { queue.take_front(compete, |_, ()| ()) } else { None };
-            let mut cleared = 0;
-            if queue.is_empty() {
-                cleared |= QUEUED;
-            }
-            if heir.is_none() {
-                cleared |= baton;
-            }
-            // Relaxed: these bits carry no data.
-            self.state.fetch_and(!cleared, Ordering::Relaxed);
-            heir
-        };
-        if let Some(((), wakeup)) = heir {
-            wakeup.fire();
+    fn tidy(&self) {
+        let queue = self.queue.lock();
+        if queue.is_empty() {
+            // Relaxed: it carries no data.
+            self.state.fetch_and(!QUEUED, Ordering::Relaxed);
         }
     }
 
@@ -325,7 +296,14 @@ mod face {
         #[inline(always)]
         fn lock_without_steps(&self, caller: &Location<'_>) {
             if !self.acquire_fast() {
-                relock::wait_for(caller, || self.acquire_slow(None));
+                self.lock_slow(caller);
+            }
+        }
+
+        #[cold]
+        fn lock_slow(&self, caller: &Location<'_>) {
+            if !self.spin() {
+                relock::wait_for(caller, || self.acquire_queued(None));
             }
         }
 

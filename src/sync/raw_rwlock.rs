@@ -199,13 +199,19 @@ impl RawRwLock {
     /// Enters; `false` if the deadline has passed. Unwinds if the task is cancelled while it waits.
     #[cold]
     fn enter_slow(&self, mode: Mode, deadline: Option<Instant>) -> bool {
-        let entered = spin(|| match self.try_enter(mode) {
+        self.spin(mode) || self.enter_queued(mode, deadline)
+    }
+
+    /// Spins while the lock is likely to come free: it isn't if others have queued.
+    fn spin(&self, mode: Mode) -> bool {
+        spin(|| match self.try_enter(mode) {
             true => Some(true),
             false => (self.state.load(Ordering::Relaxed) & QUEUED != 0).then_some(false),
-        });
-        if entered {
-            return true;
-        }
+        })
+    }
+
+    /// As `enter_slow`, without a spin.
+    fn enter_queued(&self, mode: Mode, deadline: Option<Instant>) -> bool {
         let mut queues = self.queues.lock();
         let passes = queues.may_pass(mode);
         if self.advance_or_queue(|state| if passes { mode.enter(state) } else { None }) {
@@ -215,7 +221,7 @@ impl RawRwLock {
         let outcome = match mode {
             Mode::Shared => crowd::wait(Reason::RwLockRead, deadline, &self.queues, queues, |q| &mut q.readers),
             Mode::Exclusive | Mode::Upgradable => {
-                wait_in(Reason::RwLockWrite, deadline, &self.queues, queues, |q| &mut q.line, mode).0
+                wait_in(Reason::RwLockWrite, deadline, &self.queues, queues, |q| &mut q.line, mode)
             }
         };
         self.conclude(outcome)
@@ -230,7 +236,7 @@ impl RawRwLock {
             self.tidy(&queues);
             return true;
         }
-        let outcome = wait_in(Reason::RwLockWrite, deadline, &self.queues, queues, |q| &mut q.upgrade, ()).0;
+        let outcome = wait_in(Reason::RwLockWrite, deadline, &self.queues, queues, |q| &mut q.upgrade, ());
         self.conclude(outcome)
     }
 
@@ -386,7 +392,14 @@ mod face {
         #[inline(always)]
         fn lock_without_steps(&self, mode: Mode, caller: &Location<'_>) {
             if !self.try_enter(mode) {
-                relock::wait_for(caller, || self.enter_slow(mode, None));
+                self.lock_slow(mode, caller);
+            }
+        }
+
+        #[cold]
+        fn lock_slow(&self, mode: Mode, caller: &Location<'_>) {
+            if !self.spin(mode) {
+                relock::wait_for(caller, || self.enter_queued(mode, None));
             }
         }
 

@@ -17,7 +17,8 @@
 use crate::interrupt;
 use std::panic::Location;
 
-/// Waits by calling `wait`, which unwinds if the task is cancelled, unless `caller` can't have that.
+/// Waits by calling `wait`, which unwinds if the task is cancelled, unless `caller` can't have that. (To find that out takes as
+/// long as a short spin, so who spins does it before.)
 pub(super) fn wait_for<R>(caller: &Location<'_>, wait: impl FnOnce() -> R) -> R {
     if caller.file().contains("lock_api") { interrupt::shielded(wait) } else { wait() }
 }

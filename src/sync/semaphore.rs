@@ -183,7 +183,7 @@ impl Semaphore {
         if state.take_at_once(n) {
             return true;
         }
-        let outcome = park::wait_in(Reason::Semaphore, deadline, &self.state, state, |s| &mut s.waiting, n).0;
+        let outcome = park::wait_in(Reason::Semaphore, deadline, &self.state, state, |s| &mut s.waiting, n);
         if outcome == Outcome::Woken {
             return true;
         }
