@@ -43,9 +43,8 @@ impl Tally {
     pub(super) fn left<'a>(tallies: impl Iterator<Item = &'a Tally> + Clone) -> u64 {
         // SeqCst: pairs with itself; see the head of this file.
         fence(Ordering::SeqCst);
-        // Acquire (both): pair with the Releases of those who count.
+        // Acquire (both): pair with the Releases of those who count. The first keeps the second after it, too.
         let ended: u64 = tallies.clone().map(|tally| tally.ended.load(Ordering::Acquire)).sum();
-        fence(Ordering::SeqCst);
         crate::chaos::point();
         let spawned: u64 = tallies.map(|tally| tally.spawned.load(Ordering::Acquire)).sum();
         spawned - ended
