@@ -72,7 +72,7 @@ use super::slot::NextSlot;
 use super::tally::Tally;
 use super::thread_state;
 use super::worker::{self, Worker};
-use super::{RUNNING, Runnable, Scheduler};
+use super::{Runnable, Scheduler};
 use crate::chaos;
 use crate::control::Header;
 use crate::primitive::StaticMutex as Mutex;
@@ -462,9 +462,7 @@ impl Worker {
     #[inline]
     pub(super) fn is_last_one(&self) -> bool {
         // Relaxed: changes only when the user says so. A new task that is dropped harms nobody.
-        self.has_last_seat
-            && self.scheduler.crew.has_last_one.load(Ordering::Relaxed)
-            && self.scheduler.phase() == RUNNING
+        self.has_last_seat && self.scheduler.crew.has_last_one.load(Ordering::Relaxed) && !self.scheduler.is_stopping()
     }
 
     /// Leaves a new task to others.

@@ -50,9 +50,9 @@
 //! doubled, so that a foreign thread that sleeps for long costs a few looks and no more. A look reads two small files for
 //! each kernel thread, twice: some 50 µs each.
 
+use super::Scheduler;
 use super::crew::Seat;
 use super::duty::{ON, SPARE};
-use super::{RUNNING, Scheduler};
 use crate::awaited::{self, Entry};
 use crate::census::{self, Doubt};
 use crate::control::{Schedule, TaskRef, clock};
@@ -133,7 +133,7 @@ impl Scheduler {
     /// nothing in hand: no timers' entries, no wake-ups. Says after what time it is to be called again if all are still asleep;
     /// `None` if not before somebody has got up, or `someone_waits`.
     pub(super) fn look_for_deadlock(&self, asleep_for: Duration) -> Option<Duration> {
-        if self.phase() != RUNNING || self.on_deadlock() == OnDeadlock::Ignore {
+        if self.is_stopping() || self.on_deadlock() == OnDeadlock::Ignore {
             return None;
         }
         // Cheap looks first. If there is something to come, a worker gets up for it.

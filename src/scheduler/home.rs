@@ -120,12 +120,17 @@ impl Home {
         self.notes.fetch_and(!HASTE, Ordering::Relaxed) & HASTE != 0
     }
 
-    /// A task has its home here from now on, or has ended here. For the seat's thread.
+    /// A task has its home here from now on. For the seat's thread.
     #[inline]
-    pub(super) fn count(&self, settles: bool) {
-        let settled = self.settled.load(Ordering::Relaxed);
-        // Relaxed: who reads it from outside has exchanged the mark with the thread.
-        self.settled.store(if settles { settled + 1 } else { settled - 1 }, Ordering::Relaxed);
+    pub(super) fn settle(&self) {
+        // Relaxed (all, and in `end`): who reads it from outside has exchanged the mark with the thread.
+        self.settled.store(self.settled.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    /// One whose home is here has ended. For the seat's thread.
+    #[inline]
+    pub(super) fn end(&self) {
+        self.settled.store(self.settled.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
     }
 
     /// A task has its home elsewhere from now on. Returns whether the caller is to wake the thread.
@@ -237,8 +242,8 @@ mod models {
                 move || {
                     let (home, sleep, left) = &*all;
                     sleep.settle();
-                    home.count(true);
-                    home.count(true);
+                    home.settle();
+                    home.settle();
                     // Relaxed: the homes' own words show it.
                     left.store(0, Ordering::Relaxed);
                     let leave = {

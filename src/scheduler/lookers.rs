@@ -7,19 +7,18 @@
 //! no worker ever moves again.)
 //!
 //! # The races, and why they can't happen
-//! * **A task is freed under the looker.** Before it is freed its worker clears the note, fences, and reads the phase;
-//!   `Scheduler::stop` sets the phase and fences, before anybody looks. So the worker sees the phase, and takes the lock: if
+//! * **A task is freed under the looker.** Before it is freed its worker clears the note, fences, and asks whether to stop;
+//!   `Scheduler::stop` says so and fences, before anybody looks. So the worker sees that, and takes the lock: if
 //!   before the looker, then the looker no longer finds the note; if after, then the looker has got its reference. Or the
 //!   worker doesn't see it, and then its note is cleared for all who look.
 //! * **A task's note is left on a worker that it has moved away from.** That worker wrote another note before it let go
 //!   of the task, so before the end of the task, and before the lock that was taken then.
 //! * **A worker's thread ends under the looker.** It takes its context out, under the lock.
 
-use super::RUNNING;
 use crate::asymmetric;
 use crate::chaos;
 use crate::control::{Context, TaskRef};
-use crate::primitive::{AtomicU8, Mutex, Ordering};
+use crate::primitive::{AtomicBool, Mutex, Ordering};
 use std::ptr;
 
 pub(super) struct Lookers(Mutex<Vec<Place>>);
@@ -48,10 +47,10 @@ impl Lookers {
 
     /// A task has run to its end on the calling thread, which has cleared its note of it and is about to let go of it.
     #[inline]
-    pub(super) fn let_pass(&self, phase: &AtomicU8) {
+    pub(super) fn let_pass(&self, stopping: &AtomicBool) {
         asymmetric::light();
         // Relaxed: ordered by that fence against the heavy one of `stop`.
-        if phase.load(Ordering::Relaxed) != RUNNING {
+        if stopping.load(Ordering::Relaxed) {
             self.pass();
         }
     }
@@ -80,7 +79,6 @@ impl Lookers {
 
 #[cfg(all(test, loom))]
 mod models {
-    use super::super::STOPPING;
     use super::*;
     use crate::control::blocks::Blocks;
     use crate::control::models::Blank;
@@ -92,7 +90,7 @@ mod models {
     struct Worker {
         context: Context,
         lookers: Lookers,
-        phase: AtomicU8,
+        stopping: AtomicBool,
         task: Arc<Blank>,
     }
 
@@ -113,8 +111,8 @@ mod models {
                 blocks: Blocks::new(),
                 rng: Rng::new(1),
             };
-            let (lookers, phase, task) = (Lookers::new(), AtomicU8::new(RUNNING), Blank::new(1));
-            let worker = Arc::new(Worker { context, lookers, phase, task });
+            let (lookers, stopping, task) = (Lookers::new(), AtomicBool::new(false), Blank::new(1));
+            let worker = Arc::new(Worker { context, lookers, stopping, task });
             worker.context.task.set(Some(worker.task.task()));
             // SAFETY: it lives to the end of the model.
             unsafe { worker.lookers.enter(&worker.context) };
@@ -122,12 +120,12 @@ mod models {
                 let worker = Arc::clone(&worker);
                 move || {
                     worker.context.task.set(None);
-                    worker.lookers.let_pass(&worker.phase);
+                    worker.lookers.let_pass(&worker.stopping);
                     // SAFETY: the worker's reference, given back once.
                     unsafe { Header::release(worker.task.task()) };
                 }
             });
-            worker.phase.store(STOPPING, Ordering::Relaxed);
+            worker.stopping.store(true, Ordering::Relaxed);
             asymmetric::heavy();
             for task in worker.lookers.running() {
                 assert_eq!(worker.task.freed(), 0, "it was found, and is gone");

@@ -157,7 +157,7 @@ impl Worker {
             before.sleep.wake(&scheduler.netpoll);
         }
         header.set_home(self.index());
-        self.seat().home.count(true);
+        self.seat().home.settle();
         add(&tally.moved, 1);
         true
     }
@@ -186,7 +186,7 @@ impl Worker {
         unsafe { self.scheduler.registry.enter(self.index(), task) };
         // SAFETY: it is alive.
         unsafe { task.as_ref() }.set_home(self.index());
-        self.seat().home.count(true);
+        self.seat().home.settle();
     }
 
     /// Puts a task behind the others: into the queue, or where nobody looks for it if that would be in vain.

@@ -49,7 +49,7 @@ use crate::lock::Lock;
 use crate::netpoll::Netpoll;
 use crate::park::{Reason, wait_in};
 use crate::primitive::StaticMutex as Mutex;
-use crate::primitive::{AtomicU8, AtomicU32, Ordering};
+use crate::primitive::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use crate::stack::{self, Class};
 use crate::wait::{WaitQueue, Wakeup};
 use crew::{Crew, Roster, Seat, Short};
@@ -80,10 +80,6 @@ struct Runnable(NonNull<Header>);
 // SAFETY: a runnable task belongs to whoever takes it out of its queue.
 unsafe impl Send for Runnable {}
 
-const RUNNING: u8 = 0;
-/// Tasks are being cancelled; workers end when none is left.
-const STOPPING: u8 = 1;
-
 struct Exits {
     left: usize,
     waiting: WaitQueue<()>,
@@ -107,7 +103,8 @@ pub(crate) struct Scheduler {
     policy: Policy,
     /// How many of the sleepers sleep for a moment only; see `search.rs`.
     naps: AtomicU32,
-    phase: AtomicU8,
+    /// Tasks are being cancelled; workers end when none is left.
+    stopping: AtomicBool,
     /// When idle memory is to be looked after next; see `search.rs`.
     next_trim: Lock<Instant>,
     /// Tasks spawned by threads that are no workers of ours.
@@ -146,7 +143,7 @@ impl Scheduler {
             default_class,
             policy,
             naps: AtomicU32::new(0),
-            phase: AtomicU8::new(RUNNING),
+            stopping: AtomicBool::new(false),
             next_trim: Lock::new(start),
             outside: Tally::new(),
             exits: Lock::new(Exits { left: 0, waiting: WaitQueue::new() }),
@@ -281,14 +278,14 @@ impl Scheduler {
         self.monitor.note_up(!self.idle.any_sleeps());
     }
 
-    fn phase(&self) -> u8 {
+    fn is_stopping(&self) -> bool {
         // Acquire: pairs with the Release of `stop`.
-        self.phase.load(Ordering::Acquire)
+        self.stopping.load(Ordering::Acquire)
     }
 
     /// Whether workers are to end.
     fn is_over(&self) -> bool {
-        self.phase() == STOPPING && !self.unfinished()
+        self.is_stopping() && !self.unfinished()
     }
 
     fn unfinished(&self) -> bool {
@@ -302,7 +299,7 @@ impl Scheduler {
     /// Cancels every task, and lets the workers end when none is left. Does not wait.
     pub(crate) fn stop(&self) {
         // Release: see the head of this file.
-        let _ = self.phase.compare_exchange(RUNNING, STOPPING, Ordering::Release, Ordering::Relaxed);
+        self.stopping.store(true, Ordering::Release);
         self.cancel_all();
         self.wake_all();
     }

@@ -33,7 +33,7 @@ use super::idle::Choice;
 use super::migration::{LIBRARY_TURNS, Policy};
 use super::search::{Nap, naps_shortly};
 use super::thread_state;
-use super::{RUNNING, Runnable, Scheduler};
+use super::{Runnable, Scheduler};
 use crate::census::Member;
 use crate::chaos;
 use crate::control::blocks::Blocks;
@@ -247,7 +247,7 @@ fn persist(steal: impl Fn() -> Steal<Runnable>) -> Option<NonNull<Header>> {
 #[inline(always)]
 unsafe fn run(w: &Worker, task: NonNull<Header>) {
     // SAFETY: the caller's; one of the two is called, once.
-    unsafe { if w.scheduler.phase() == RUNNING { Header::run(task) } else { Header::abandon(task) } }
+    unsafe { if w.scheduler.is_stopping() { Header::abandon(task) } else { Header::run(task) } }
 }
 
 /// See [`Schedule::suspend`](crate::control::Schedule::suspend).
@@ -343,7 +343,7 @@ impl Worker {
         // SAFETY: it parked here, and nobody can resume it before the commit; after that it may be gone at any moment.
         let header = unsafe { task.as_ref() };
         // Relaxed: see the head of `scheduler/mod.rs`.
-        if self.scheduler.phase.load(Ordering::Relaxed) != RUNNING && header.scopes.shields() == 0 {
+        if self.scheduler.stopping.load(Ordering::Relaxed) && header.scopes.shields() == 0 {
             return self.commit_cancelled(task);
         }
         if !header.state.commit() {
@@ -593,7 +593,7 @@ impl Worker {
     /// While stopping, a task that goes on does so to be cancelled.
     #[inline]
     fn mark_if_stopping(&self, header: &Header) {
-        if self.scheduler.phase.load(Ordering::Relaxed) != RUNNING {
+        if self.scheduler.stopping.load(Ordering::Relaxed) {
             header.mark_cancelled();
         }
     }
@@ -609,9 +609,9 @@ impl Worker {
         unsafe {
             if self.scheduler.registry.leave(task) {
                 // It ends at home.
-                self.seat().home.count(false);
+                self.seat().home.end();
             }
-            self.scheduler.lookers.let_pass(&self.scheduler.phase);
+            self.scheduler.lookers.let_pass(&self.scheduler.stopping);
             Header::release(task);
         }
         if class == self.scheduler.default_class {
