@@ -221,6 +221,32 @@ fn a_promised_message_is_for_others_whatever_the_waker_does() {
     assert_eq!(r.try_recv(), Ok(1));
 }
 
+/// A future that is polled when its wait is over clones the waker, and drops it again.
+#[test]
+fn a_waker_that_panics_as_it_is_dropped_takes_nothing_with_it() {
+    let panics_when_dropped = || {
+        let calls = AtomicUsize::new(0);
+        // The clone, and then its drop.
+        hooked(move || assert_ne!(calls.fetch_add(1, SeqCst), 1))
+    };
+    let (s, r) = bounded(0);
+    let message = Arc::new(());
+    let mut send = Box::pin(s.send_async(Arc::clone(&message)));
+    assert!(poll(&mut send, Waker::noop()).is_pending());
+    let received = r.try_recv().unwrap();
+    assert!(catch_unwind(AssertUnwindSafe(|| poll(&mut send, &panics_when_dropped()))).is_err());
+    drop(send);
+    assert_eq!(Arc::strong_count(&message), 2, "it was dropped once more, by who had sent it");
+    drop(received);
+
+    let mut receive = Box::pin(r.recv_async());
+    assert!(poll(&mut receive, Waker::noop()).is_pending());
+    s.try_send(Arc::clone(&message)).unwrap();
+    assert!(catch_unwind(AssertUnwindSafe(|| poll(&mut receive, &panics_when_dropped()))).is_err());
+    drop(receive);
+    assert!(r.try_recv().is_ok(), "a message was lost with the future");
+}
+
 /// It waits for the channel and for its alarm, each with a waker; whichever drop panics, the channel knows it no more.
 #[test]
 fn a_future_with_an_alarm_leaves_its_channel_whatever_its_wakers_do() {

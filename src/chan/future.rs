@@ -46,8 +46,9 @@ impl Wait {
         // let go of the future by then.
         let mut waker = self.parker.waker.lock();
         let waits = self.parker.state.outcome().is_none();
-        let stale = if waits { waker.replace(fresh) } else { None };
+        let stale = if waits { waker.replace(fresh) } else { Some(fresh) };
         drop(waker);
+        // It may panic, and what the wait has come to isn't taken yet.
         drop(stale);
         if waits {
             return Poll::Pending;
