@@ -224,16 +224,17 @@ fn park_thread(
         Some(parker) => unsafe { parker.as_ref() },
         None => frame.0.get_or_init(ThreadParker::new),
     };
-    if let Some(task) = current::task() {
-        // SAFETY: a running task has not finished.
-        unsafe { task.as_ref().host() }.block_in_place(reason as u8);
-    }
     let epoch = parker.state.arm_shielded(parker.scopes.shields());
     let Some((deadline, at_deadline)) = parker.scopes.limit(deadline, Instant::now) else {
         return Ok(parker.state.withdraw(epoch).err().unwrap_or(Outcome::Cancelled));
     };
     if !publish(Waiter::thread(parker, epoch)) {
         return parker.state.withdraw(epoch).map_or_else(Ok, |()| Err(Withdrawn));
+    }
+    if let Some(task) = current::task() {
+        // After `publish`, for it may not return, and what that was called with is free by now.
+        // SAFETY: a running task has not finished.
+        unsafe { task.as_ref().host() }.block_in_place(reason as u8);
     }
     // A worker's thread is no thread that only waits: its task is in the middle of something.
     let _waiting = (deadline.is_none() && current::context().is_null()).then(Waiting::begin);

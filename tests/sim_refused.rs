@@ -155,6 +155,45 @@ fn waits_of_a_task_that_unwinds() {
     assert!(text.contains("counts panics by the kernel thread") && text.contains("`try_lock`"), "{text}");
 }
 
+/// Who is stuck there keeps no lock of the crate's: not that of its own end, of which the simulator asks, nor that of what it
+/// shares with kernel threads.
+#[test]
+fn what_a_task_that_unwinds_waits_in_can_be_used() {
+    struct Last<F: Fn()>(F);
+    impl<F: Fn()> Drop for Last<F> {
+        fn drop(&mut self) {
+            (self.0)();
+        }
+    }
+    fn stuck(f: impl Fn() + Send + 'static) -> String {
+        let stuck = move || {
+            let _last = Last(f);
+            panic!("out of paper");
+        };
+        std::thread::spawn(|| failure(stuck).to_string()).join().unwrap()
+    }
+    let text = stuck(task::park);
+    assert!(text.contains("has to wait to be unparked while it unwinds"), "{text}");
+
+    let (s, r) = unbounded();
+    let text = stuck(move || {
+        let _ = r.recv();
+    });
+    assert!(text.contains("has to wait to receive from a channel while it unwinds"), "{text}");
+    assert_eq!(s.send(1), Ok(()));
+    drop(s);
+
+    let mutex = Arc::new(Mutex::new(()));
+    let held = mutex.lock();
+    let text = stuck({
+        let mutex = Arc::clone(&mutex);
+        move || drop(mutex.lock())
+    });
+    assert!(text.contains("has to wait to lock a mutex while it unwinds"), "{text}");
+    assert!(mutex.try_lock_for(Duration::from_millis(1)).is_none());
+    drop(held);
+}
+
 #[test]
 fn tasks_that_do_not_end_when_they_are_cancelled() {
     let failure = failure(|| {

@@ -120,8 +120,8 @@ pub(crate) unsafe trait Schedule: Sync {
     /// Called on the stack of a task of this host, which can leave it, with this kernel thread's context.
     unsafe fn step(&self, _context: *const Context) {}
 
-    /// The running task has to wait, for this reason's number, and can't leave its stack, so its kernel thread will. A
-    /// simulator, which has no other thread, doesn't return.
+    /// The running task waits, for this reason's number, and can't leave its stack, so its kernel thread will wait. A
+    /// simulator, which has no other thread, doesn't return. Called with no lock held.
     fn block_in_place(&self, _reason: u8) {}
 }
 
