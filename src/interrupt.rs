@@ -125,18 +125,32 @@ pub fn check() {
     }
 }
 
-/// Keeps a participant that is in a scope or a shield. A thread's parker goes with the last of these that it leaves, which
+/// A scope or a shield that is entered, and who is in it. A thread's parker goes with the last of these that it leaves, which
 /// is the first that it has entered, unless another crate's coroutine is in one.
-struct Inside(Participant);
+struct Inside<'a> {
+    who: Participant,
+    scope: &'a Scope,
+}
 
-impl Drop for Inside {
+impl<'a> Inside<'a> {
+    /// `who` is the caller.
+    fn enter(who: Participant, scope: &'a Scope) -> Inside<'a> {
+        // SAFETY: it is the caller. The scope stays where it is while it is borrowed, and is left by the drop.
+        unsafe { who.scopes().enter(scope) };
+        Inside { who, scope }
+    }
+}
+
+impl Drop for Inside<'_> {
     fn drop(&mut self) {
-        let Participant::Thread(parker) = self.0 else { return };
-        // SAFETY: it is the caller's, which `within` has leaked, and is alive as long as the thread is inside of something. If
-        // that is over, nothing leads to it once it is cleared.
-        unsafe {
-            let scopes = self.0.scopes();
-            if scopes.is_empty() && scopes.shields() == 0 {
+        // SAFETY: it is the caller, which is inside.
+        let scopes = unsafe { self.who.scopes() };
+        scopes.leave(self.scope);
+        if let Participant::Thread(parker) = self.who
+            && scopes.is_empty()
+        {
+            // SAFETY: `within` has leaked it, and nothing leads to it once it is cleared.
+            unsafe {
                 current::set_thread_parker(ptr::null());
                 drop(Box::from_raw(parker.as_ptr()));
             }
@@ -144,32 +158,11 @@ impl Drop for Inside {
     }
 }
 
-/// A shield that is up.
-struct Shield(Inside);
-
-impl Shield {
-    /// `None` on a thread that is in no scope, and needs none.
-    fn raise() -> Option<Shield> {
-        let who = current::cancellable()?;
-        // SAFETY: it is the caller.
-        let scopes = unsafe { who.scopes() };
-        scopes.set_shields(scopes.shields() + 1);
-        Some(Shield(Inside(who)))
-    }
-}
-
-impl Drop for Shield {
-    fn drop(&mut self) {
-        // SAFETY: it is the caller, which is inside.
-        let scopes = unsafe { self.0.0.scopes() };
-        // As scopes are left, shields are taken down in any order.
-        scopes.set_shields(scopes.shields() - 1);
-    }
-}
-
 /// Runs `f` with cancellation held off: no wait in it ends as cancelled, but for a scope that is opened in it.
 pub(crate) fn shielded<R>(f: impl FnOnce() -> R) -> R {
-    let _shield = Shield::raise();
+    let shield = Scope::shield();
+    // A thread that is in no scope needs none.
+    let _inside = current::cancellable().map(|who| Inside::enter(who, &shield));
     f()
 }
 
@@ -194,22 +187,16 @@ fn thread() -> Participant {
 }
 
 fn enter<T>(who: Participant, deadline: Option<Instant>, f: impl FnOnce(Entered<'_>) -> T) -> Result<T, Cancelled> {
-    let _inside = Inside(who);
     let scope = Scope::new(deadline);
-    // SAFETY: it is the caller, who is in this frame.
-    let scopes = unsafe { who.scopes() };
-    // SAFETY: the scope stays in this frame, and `f` leaves those that it enters.
-    unsafe { scopes.enter(&scope) };
-    let result = panic::catch_unwind(AssertUnwindSafe(|| f(Entered { scope: &scope, who })));
-    scopes.leave(&scope);
-    let payload = match result {
+    let _inside = Inside::enter(who, &scope);
+    let payload = match panic::catch_unwind(AssertUnwindSafe(|| f(Entered { scope: &scope, who }))) {
         Ok(value) => return Ok(value),
         Err(payload) => payload,
     };
     match payload.downcast_ref::<Cancelled>() {
         // The second condition is for a payload that was kept and is resumed late: its scope may be gone, and another be
         // in its place.
-        // SAFETY: as above.
+        // SAFETY: it is the caller, who is in this frame.
         Some(cancelled) if cancelled.0 == scope.target() && scope.is_over(|| unsafe { who.now() }) => Err(*cancelled),
         _ => panic::resume_unwind(payload),
     }
@@ -223,17 +210,10 @@ mod tests {
     #[test]
     fn a_threads_parker_goes_with_the_last_scope_or_shield() {
         let who = thread();
-        // SAFETY: it is the caller, which is inside until the last line.
-        let scopes = unsafe { who.scopes() };
-        let [outer, inner] = [(); 2].map(|()| Scope::new(None));
-        let [in_outer, in_inner] = [(); 2].map(|()| Inside(who));
-        // SAFETY: they stay until they are left.
-        [&outer, &inner].into_iter().for_each(|scope| unsafe { scopes.enter(scope) });
-        let shield = Shield::raise();
-        scopes.leave(&outer);
-        drop(in_outer);
-        scopes.leave(&inner);
-        drop(in_inner);
+        let entered = [Scope::new(None), Scope::new(None), Scope::shield()];
+        let [outer, inner, shield] = entered.each_ref().map(|scope| Inside::enter(who, scope));
+        drop(outer);
+        drop(inner);
         assert!(current::thread_parker().is_some());
         drop(shield);
         assert!(current::thread_parker().is_none());

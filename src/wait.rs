@@ -147,7 +147,7 @@ pub(crate) struct Wakeup(Wake);
 unsafe impl Send for Wakeup {}
 
 impl Wakeup {
-    /// Ends whatever wait `who` is in as cancelled, if it has this many shields.
+    /// Ends whatever wait `who` is in as cancelled, if it is in the shield of this number.
     ///
     /// # Safety
     /// It is alive.

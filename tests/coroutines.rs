@@ -118,3 +118,35 @@ fn a_scope_outlives_the_scope_around_it() {
         assert!(!is_cancelled());
     });
 }
+
+/// There are as many shields as when the scope was entered, but not the same ones.
+#[test]
+fn a_shield_keeps_out_what_was_entered_in_another() {
+    on_real_threads(|| {
+        let in_scope = || {
+            let coroutine = Coroutine::new(|this| cancelled(|| this.suspend()));
+            shield(|| coroutine.resume());
+            shield(|| assert!(!is_cancelled()));
+            coroutine.resume();
+        };
+        Token::new().run(in_scope).unwrap();
+    });
+}
+
+#[test]
+fn a_shield_holds_when_an_outer_one_is_down() {
+    on_real_threads(|| {
+        let in_scope = || {
+            let coroutine = Coroutine::new(|this| shield(|| this.suspend()));
+            coroutine.resume();
+            cancelled(|| {
+                shield(|| {
+                    coroutine.resume();
+                    assert!(!is_cancelled());
+                });
+            });
+            cancelled(|| assert!(is_cancelled()));
+        };
+        Token::new().run(in_scope).unwrap();
+    });
+}

@@ -107,7 +107,7 @@ struct Run {
 }
 
 // SAFETY: both pointers are used under the lock of the list that the run is in, and what they lead to is made for that:
-// a scope's mark and a state word are atomics, its count of shields is constant while it is entered.
+// a scope's mark and a state word are atomics, its number is constant while it is entered.
 unsafe impl Send for Run {}
 
 /// A run's place in the list.

@@ -52,7 +52,7 @@ impl Participant {
         }
     }
 
-    /// Claims its present wait as cancelled, if it has that many shields.
+    /// Claims its present wait as cancelled, if it is in the shield of this number.
     ///
     /// # Safety
     /// It is alive.

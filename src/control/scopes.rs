@@ -4,10 +4,21 @@
 //! in the frame that opened it, which is also where an unwinding for its sake ends. Outermost is the task as a whole,
 //! which has no frame but a flag; a thread has no such thing.
 //!
-//! A scope is *over* once it was cancelled or its deadline has passed, and never goes back. Shields are counted; a scope
-//! remembers how many there were when it was opened, and is *open to* the waits that have as many: a shield keeps out
-//! what lies outside of it, and no scope that is opened in it. A wait ends as cancelled if a scope that is open to it is
-//! over, and then it unwinds to the outermost such scope.
+//! A scope is *over* once it was cancelled or its deadline has passed, and never goes back. A wait ends as cancelled if a
+//! scope that is *open to* it is over, and then it unwinds to the outermost such scope.
+//!
+//! # Shields
+//! A shield keeps out what lies outside of it, and no scope that is opened in it. It is in the list as well, and has a
+//! number that nothing else had in there when it was entered: where all are left in order, how many shields there are. A
+//! wait has the number of the innermost shield, or 0; a scope has the one that waits had when it was entered, and is open to
+//! those that have the same. So no shield around the wait was entered after the scope: the innermost would have been, too,
+//! and its number would be another.
+//!
+//! (A scope that was entered in a shield and outlives it, in another crate's coroutine, is open to no wait from then on.)
+//!
+//! Rejected: counting the shields. If one was left before another in it, or before a scope in it, others may be as many
+//! without being the same, and keep out nothing. Then there unwinds what must not: a guard that locks again would live on
+//! without its lock.
 //!
 //! # Deadlines
 //! A scope has no timer. Whoever begins a wait asks [`Scopes::limit`] for the nearest deadline of its scopes, and
@@ -16,8 +27,8 @@
 //!
 //! # The races of cancelling a scope, and why they can't happen
 //! * **A wait that is not in the scope is ended.** A canceller holds a lock that the owner takes before it leaves the
-//!   frame (the token's), and claims nothing but a wait that has as many shields as the scope: the number is part of the
-//!   epoch. So what it claims is a wait inside, which the scope is open to.
+//!   frame (the token's), and claims nothing but a wait that has the scope's number, which is part of the epoch. So what
+//!   it claims is a wait inside, which the scope is open to.
 //! * **A cancelled scope sleeps on.** As for a task: the canceller marks the scope, fences and reads the state word, the
 //!   owner arms its state word, fences and reads the marks; see [`Header::cancel`](super::Header::cancel).
 
@@ -28,13 +39,15 @@ use std::cell::Cell;
 use std::ptr;
 use std::time::Instant;
 
-/// A stretch of a participant's run that can be cancelled by itself.
+/// A stretch of a participant's run that can be cancelled by itself; or a shield, which is never over.
 ///
 /// # Invariant
 /// From [`Scopes::enter`] to [`Scopes::leave`] it stays where it is.
 pub(crate) struct Scope {
     deadline: Option<Instant>,
     cancelled: AtomicBool,
+    is_shield: bool,
+    /// A shield's own number.
     shields: Cell<u32>,
     outer: Cell<*const Scope>,
 }
@@ -50,15 +63,19 @@ impl Target {
 
 impl Scope {
     pub(crate) fn new(deadline: Option<Instant>) -> Scope {
-        let cancelled = AtomicBool::new(false);
-        Scope { deadline, cancelled, shields: Cell::new(0), outer: Cell::new(ptr::null()) }
+        let (cancelled, shields, outer) = (AtomicBool::new(false), Cell::new(0), Cell::new(ptr::null()));
+        Scope { deadline, cancelled, is_shield: false, shields, outer }
+    }
+
+    pub(crate) fn shield() -> Scope {
+        Scope { is_shield: true, ..Scope::new(None) }
     }
 
     pub(crate) fn target(&self) -> Target {
         Target(ptr::from_ref(self).addr())
     }
 
-    /// How many shields a wait has that this scope is open to. It doesn't change while the scope is entered.
+    /// The number of a wait that this scope is open to. It doesn't change while the scope is entered.
     pub(crate) fn shields(&self) -> u32 {
         self.shields.get()
     }
@@ -77,7 +94,7 @@ impl Scope {
 
 /// The task as a whole is cancelled.
 const WHOLE: u8 = 1;
-/// There is a scope. Written by the owner alone.
+/// There is a scope that is no shield. Written by the owner alone.
 const SCOPED: u8 = 2;
 
 /// A participant's scopes and shields.
@@ -88,6 +105,7 @@ const SCOPED: u8 = 2;
 pub(crate) struct Scopes {
     /// Zero means that nothing here can end a wait, which is all that most waits ever read.
     flags: AtomicU8,
+    /// The number of the innermost shield, or 0.
     shields: Cell<u32>,
     innermost: Cell<*const Scope>,
 }
@@ -97,14 +115,10 @@ impl Scopes {
         Scopes { flags: AtomicU8::new(0), shields: Cell::new(0), innermost: Cell::new(ptr::null()) }
     }
 
-    /// How many shields the owner is in.
+    /// The number of a wait that would begin now. 0 if the owner is in no shield.
     #[inline]
     pub(crate) fn shields(&self) -> u32 {
         self.shields.get()
-    }
-
-    pub(crate) fn set_shields(&self, shields: u32) {
-        self.shields.set(shields);
     }
 
     /// Whether the owner, which has armed its state word, can wait as if there were no cancellation.
@@ -121,16 +135,27 @@ impl Scopes {
         self.flags.fetch_or(WHOLE, Ordering::Relaxed);
     }
 
-    /// Those that are open to a wait that would begin now, innermost first.
-    fn open(&self) -> impl Iterator<Item = &Scope> {
+    /// The scopes and shields, innermost first.
+    fn entered(&self) -> impl Iterator<Item = &Scope> {
         let mut at = self.innermost.get();
-        let entered = std::iter::from_fn(move || {
+        std::iter::from_fn(move || {
             // SAFETY: the invariant. Only the owner is here, so no scope is left meanwhile.
             let scope = unsafe { at.as_ref() }?;
             at = scope.outer.get();
             Some(scope)
-        });
-        entered.filter(|scope| scope.shields.get() == self.shields.get())
+        })
+    }
+
+    /// The scopes that are open to a wait that would begin now, innermost first.
+    fn open(&self) -> impl Iterator<Item = &Scope> {
+        self.entered().filter(|scope| !scope.is_shield && scope.shields() == self.shields())
+    }
+
+    /// The number for one more shield. Where all are left in order, the first one tried is free.
+    fn next_shield(&self) -> u32 {
+        let up = self.entered().filter(|scope| scope.is_shield).count() as u32;
+        let is_free = |&number: &u32| self.entered().all(|scope| scope.shields() != number);
+        (up + 1..).find(is_free).expect("there are fewer in the list")
     }
 
     fn is_whole_cancelled(&self) -> bool {
@@ -173,18 +198,22 @@ impl Scopes {
         self.open().filter(|scope| scope.is_over(&now)).last().map(Scope::target)
     }
 
-    /// The owner enters a scope.
+    /// The owner enters a scope or a shield.
     ///
     /// # Safety
     /// It stays where it is until `leave`.
     pub(crate) unsafe fn enter(&self, scope: &Scope) {
+        if scope.is_shield {
+            self.shields.set(self.next_shield());
+        } else {
+            // Relaxed: for the owner itself.
+            self.flags.fetch_or(SCOPED, Ordering::Relaxed);
+        }
         scope.shields.set(self.shields.get());
         scope.outer.set(self.innermost.replace(scope));
-        // Relaxed: for the owner itself.
-        self.flags.fetch_or(SCOPED, Ordering::Relaxed);
     }
 
-    /// The owner leaves a scope that it has entered: its innermost one, but see the invariant.
+    /// The owner leaves what it has entered: its innermost one, but see the invariant.
     pub(crate) fn leave(&self, scope: &Scope) {
         let mut link = &self.innermost;
         while !ptr::eq(link.get(), scope) {
@@ -192,13 +221,15 @@ impl Scopes {
             link = unsafe { &(*link.get()).outer };
         }
         link.set(scope.outer.get());
-        if self.is_empty() {
+        if scope.is_shield {
+            self.shields.set(self.entered().find(|scope| scope.is_shield).map_or(0, Scope::shields));
+        } else if self.entered().all(|scope| scope.is_shield) {
             // Relaxed: as in `enter`.
             self.flags.fetch_and(!SCOPED, Ordering::Relaxed);
         }
     }
 
-    /// Whether the owner is in no scope.
+    /// Whether the owner is in no scope and no shield.
     pub(crate) fn is_empty(&self) -> bool {
         self.innermost.get().is_null()
     }
@@ -230,16 +261,41 @@ mod tests {
     #[test]
     fn a_scope_that_was_entered_behind_a_shield_hides_no_other() {
         let scopes = Scopes::new();
-        let [outer, inner] = [(); 2].map(|()| Scope::new(None));
+        let [outer, shield, inner] = [Scope::new(None), Scope::shield(), Scope::new(None)];
         // SAFETY: they stay as long as the list.
-        unsafe { scopes.enter(&outer) };
-        scopes.set_shields(1);
-        // SAFETY: as above.
-        unsafe { scopes.enter(&inner) };
+        [&outer, &shield, &inner].into_iter().for_each(|scope| unsafe { scopes.enter(scope) });
         let open = || scopes.open().map(Scope::target).collect::<Vec<_>>();
         assert_eq!(open(), [inner.target()]);
-        scopes.set_shields(0);
+        scopes.leave(&shield);
         assert_eq!(open(), [outer.target()]);
+    }
+
+    /// In whatever order they are entered and left.
+    #[test]
+    fn no_scope_is_open_that_a_shield_keeps_out() {
+        const STEPS: u32 = 6;
+        const WAYS: u32 = 6;
+        for mut way in 0..WAYS.pow(STEPS) {
+            let scopes = Scopes::new();
+            let mut entered = Vec::new();
+            for _ in 0..STEPS {
+                match (way % WAYS) as usize {
+                    new @ 0..2 => {
+                        entered.push(Box::pin(if new == 0 { Scope::new(None) } else { Scope::shield() }));
+                        // SAFETY: it stays where it is until it is left, or to the end.
+                        unsafe { scopes.enter(entered.last().unwrap()) };
+                    }
+                    old if old - 2 < entered.len() => scopes.leave(&entered.remove(old - 2)),
+                    _ => break,
+                }
+                way /= WAYS;
+                let outside = entered.iter().rposition(|scope| scope.is_shield).map_or(0, |shield| shield + 1);
+                let inside: Vec<Target> = entered[outside..].iter().map(|scope| scope.target()).collect();
+                assert!(scopes.open().all(|scope| inside.contains(&scope.target())));
+                assert_eq!(scopes.shields() > 0, outside > 0);
+                assert_eq!(scopes.are_quiet(), entered.iter().all(|scope| scope.is_shield));
+            }
+        }
     }
 }
 
@@ -348,12 +404,14 @@ mod models {
             let canceller = Cell::new(None);
             task.within(|| {
                 canceller.set(Some(task.cancel()));
-                task.scopes.set_shields(1);
+                let shield = Scope::shield();
+                // SAFETY: it is left below.
+                unsafe { task.scopes.enter(&shield) };
                 let epoch = task.wait().expect("it is shielded");
                 task.state.commit();
                 assert!(!canceller.take().unwrap().join().unwrap());
                 assert!(task.state.is_claimable(epoch));
-                task.scopes.set_shields(0);
+                task.scopes.leave(&shield);
             });
         });
     }

@@ -47,8 +47,8 @@ use crate::chaos;
 use crate::primitive::{AtomicU64, Ordering};
 
 const PHASE: u64 = 0b0111;
-/// How many shields the wait has, for cancellers, who know no epoch; `CLOSED` means that many or more, and is closed to
-/// all of them. It is told apart by being part of the epoch.
+/// The number of the shield that the wait is in, for cancellers, who know no epoch; `CLOSED` means this one or a higher, and
+/// is closed to all of them. It is told apart by being part of the epoch.
 const SHIELDS: u64 = 0b1_1111_1000;
 const SHIELDS_ONE: u64 = 0b1000;
 const CLOSED: u32 = (SHIELDS / SHIELDS_ONE) as u32;
@@ -128,7 +128,7 @@ impl State {
         self.arm_shielded(if closed { CLOSED } else { 0 })
     }
 
-    /// The owner begins a wait with this many shields.
+    /// The owner begins a wait in the shield of this number, or in none: 0.
     #[inline]
     pub(crate) fn arm_shielded(&self, shields: u32) -> Epoch {
         // Relaxed: only the owner takes the word out of a final phase, and the epoch reaches wakers through the lock of
@@ -198,8 +198,8 @@ impl State {
         }
     }
 
-    /// Claims whatever wait the owner is in, if it is in one and has this many shields: for a canceller, which knows no
-    /// epoch.
+    /// Claims whatever wait the owner is in, if it is in one and in the shield of this number: for a canceller, which knows
+    /// no epoch.
     pub(crate) fn claim_current(&self, shields: u32, outcome: Outcome) -> Option<Claimed> {
         // Relaxed: the caller's heavy fence came before; see `Header::cancel`.
         let word = self.word.load(Ordering::Relaxed);
