@@ -98,10 +98,6 @@ impl Reason {
     }
 }
 
-/// The waiter found while publishing that it need not wait.
-#[derive(Debug)]
-pub(crate) struct Withdrawn;
-
 /// Whether a task can leave its stack: not while it unwinds, see `park`, nor in a blocking section.
 #[inline]
 fn can_leave(context: *const Context) -> bool {
@@ -148,9 +144,9 @@ pub(crate) struct Frame(OnceCell<ThreadParker>);
 
 /// Waits.
 ///
-/// `publish` gets the armed waiter and links it wherever wakers look. From then on it can be claimed. It returns
-/// `false` if it found that there is nothing to wait for; then, unless somebody was faster, the wait is withdrawn. In
-/// every case the caller unlinks afterwards what is still linked.
+/// `publish` gets the armed waiter and links it wherever wakers look; from then on it can be claimed. (Whether there is
+/// something to wait for is asked before, under the lock that `publish` frees.) The caller unlinks afterwards what is still
+/// linked.
 ///
 /// One that is cancelled gets [`Outcome::Cancelled`], at once and without publishing if it was cancelled before. The
 /// caller tidies up and then calls [`unwind`](interrupt::unwind). The same if the deadline of a cancel scope comes
@@ -159,12 +155,7 @@ pub(crate) struct Frame(OnceCell<ThreadParker>);
 /// A task that waits while it unwinds from a panic blocks its kernel thread, as in a blocking section: the panic count of
 /// `std` is the thread's, so a panicking task can't move to another one.
 #[inline]
-pub(crate) fn park(
-    frame: &Frame,
-    reason: Reason,
-    deadline: Option<Instant>,
-    publish: impl FnOnce(Waiter) -> bool,
-) -> Result<Outcome, Withdrawn> {
+pub(crate) fn park(frame: &Frame, reason: Reason, deadline: Option<Instant>, publish: impl FnOnce(Waiter)) -> Outcome {
     match current::task_and_context() {
         Some((task, context)) if can_leave(context) => park_task(task, context, reason, deadline, publish),
         _ => park_thread(frame, reason, deadline, publish),
@@ -177,8 +168,8 @@ fn park_task(
     context: *const Context,
     reason: Reason,
     deadline: Option<Instant>,
-    publish: impl FnOnce(Waiter) -> bool,
-) -> Result<Outcome, Withdrawn> {
+    publish: impl FnOnce(Waiter),
+) -> Outcome {
     // SAFETY: it is the running task: alive, and not finished.
     let header = unsafe { task.as_ref() };
     // SAFETY: as above.
@@ -186,11 +177,9 @@ fn park_task(
     let epoch = header.state.arm_shielded(header.scopes.shields());
     let Some((deadline, at_deadline)) = header.scopes.limit(deadline, || host.now()) else {
         // Whether it is withdrawn or was claimed by the canceller just now comes to the same.
-        return Ok(header.state.withdraw(epoch).err().unwrap_or(Outcome::Cancelled));
+        return header.state.withdraw(epoch).err().unwrap_or(Outcome::Cancelled);
     };
-    if !publish(Waiter::task(task, epoch)) {
-        return header.state.withdraw(epoch).map_or_else(Ok, |()| Err(Withdrawn));
-    }
+    publish(Waiter::task(task, epoch));
     chaos::point();
     header.reason.store(reason as u8, Ordering::Relaxed);
     header.since.store(clock::coarse(), Ordering::Relaxed);
@@ -207,16 +196,11 @@ fn park_task(
     }
     header.reason.store(0, Ordering::Relaxed);
     let outcome = header.state.outcome().expect("a parked task is resumed by a claim");
-    Ok(if outcome == Outcome::TimedOut { at_deadline } else { outcome })
+    if outcome == Outcome::TimedOut { at_deadline } else { outcome }
 }
 
 #[cold]
-fn park_thread(
-    frame: &Frame,
-    reason: Reason,
-    deadline: Option<Instant>,
-    publish: impl FnOnce(Waiter) -> bool,
-) -> Result<Outcome, Withdrawn> {
+fn park_thread(frame: &Frame, reason: Reason, deadline: Option<Instant>, publish: impl FnOnce(Waiter)) -> Outcome {
     // One that unwinds is in no scope.
     let in_scope = if std::thread::panicking() { None } else { current::thread_parker() };
     let parker = match &in_scope {
@@ -226,11 +210,9 @@ fn park_thread(
     };
     let epoch = parker.state.arm_shielded(parker.scopes.shields());
     let Some((deadline, at_deadline)) = parker.scopes.limit(deadline, Instant::now) else {
-        return Ok(parker.state.withdraw(epoch).err().unwrap_or(Outcome::Cancelled));
+        return parker.state.withdraw(epoch).err().unwrap_or(Outcome::Cancelled);
     };
-    if !publish(Waiter::thread(parker, epoch)) {
-        return parker.state.withdraw(epoch).map_or_else(Ok, |()| Err(Withdrawn));
-    }
+    publish(Waiter::thread(parker, epoch));
     if let Some(task) = current::task() {
         // After `publish`, for it may not return, and what that was called with is free by now.
         // SAFETY: a running task has not finished.
@@ -241,7 +223,7 @@ fn park_thread(
     blocking::blocking(|| {
         loop {
             if let Some(outcome) = parker.state.outcome() {
-                return Ok(outcome);
+                return outcome;
             }
             chaos::point();
             let Some(deadline) = deadline else {
@@ -251,7 +233,7 @@ fn park_thread(
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 // If that fails somebody has just ended the wait.
-                return Ok(parker.state.withdraw(epoch).err().unwrap_or(at_deadline));
+                return parker.state.withdraw(epoch).err().unwrap_or(at_deadline);
             }
             thread::park_timeout(left);
         }
@@ -280,9 +262,7 @@ pub(crate) fn wait_linked<S: ?Sized, P, F: FnOnce()>(
         let linked = link(&mut guard, waiter, &mut node);
         drop(guard);
         linked();
-        true
-    })
-    .expect("never withdrawn");
+    });
     if outcome != Outcome::Woken
         && let Some(node) = &node
     {

@@ -464,11 +464,9 @@ fn wait<'a, P: Purpose>(held: Held<'a, '_>, deadline: Option<Instant>) -> Result
     let arms = held.0;
     let mut held = Some(held);
     let frame = park::Frame::default();
-    let waited = park::park(&frame, Reason::Select, deadline, |waiter| {
+    let outcome = park::park(&frame, Reason::Select, deadline, |waiter| {
         held.take().expect("published once").link::<P>(waiter);
-        true
     });
-    let outcome = waited.expect("never withdrawn");
     if held.is_some() {
         // The task was cancelled before it could publish.
         return Err(outcome);

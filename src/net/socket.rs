@@ -200,8 +200,8 @@ impl<S: AsFd> Socket<S> {
             let now = park::now();
             may_wait = deadline.is_none_or(|deadline| now < deadline);
             let wake_at = deadline.map_or(now + nap, |deadline: Instant| deadline.min(now + nap));
-            match park::park(&park::Frame::default(), direction.reason(), Some(wake_at), |_| true) {
-                Ok(Outcome::Cancelled) => interrupt::unwind(),
+            match park::park(&park::Frame::default(), direction.reason(), Some(wake_at), |_| ()) {
+                Outcome::Cancelled => interrupt::unwind(),
                 _ => nap = LAST_NAP.min(nap * 2),
             }
         }

@@ -145,6 +145,8 @@ pub(crate) fn simulate<S: Strategy>(cases: usize, programs: S, run: fn(&S::Value
 where
     S::Value: Clone + Debug + 'static,
 {
+    // It all happens on one thread: few are enough for a sanitizer.
+    let cases = cases / if cfg!(any(throng_tsan, throng_asan)) { 5 } else { 1 };
     let config = Config {
         cases: super::common::stress(cases) as u32,
         failure_persistence: None,
