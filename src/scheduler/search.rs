@@ -49,7 +49,7 @@ use super::idle::Choice;
 use super::worker::Worker;
 use crate::chaos;
 use crate::control::{Header, blocks, clock};
-use crate::primitive::{AtomicU32, Ordering, spin_loop};
+use crate::primitive::{AtomicU32, Ordering, clear_below, spin_loop};
 use crate::stack;
 use std::cell::Cell;
 use std::ptr::NonNull;
@@ -119,7 +119,12 @@ impl Worker {
     #[inline]
     pub(super) fn next_task(&self) -> Option<NonNull<Header>> {
         match self.quick_next() {
-            None => self.find_task(),
+            None => {
+                let task = self.find_task();
+                // To steal uses a thread-local (of `crossbeam_epoch`), to sleep those of the C library and of `std`.
+                clear_below();
+                task
+            }
             task => task,
         }
     }
