@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::ms;
+use common::{ms, panics_as_it_is_dropped};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -180,21 +180,9 @@ fn a_wakers_panic_loses_no_token() {
 
 // Wakers that panic as they are dropped. Their future is gone all the same.
 
-struct PanicsLast;
-
-impl Wake for PanicsLast {
-    fn wake(self: Arc<Self>) {}
-}
-
-impl Drop for PanicsLast {
-    fn drop(&mut self) {
-        panic!("a waker that panics as it is dropped");
-    }
-}
-
 /// Polls a future, which has the only waker then, and drops it.
 fn drop_with_the_last_waker<F: Future>(mut future: Pin<Box<F>>) {
-    let waker = Waker::from(Arc::new(PanicsLast));
+    let waker = panics_as_it_is_dropped();
     assert!(poll(&mut future, &waker).is_pending());
     drop(waker);
     assert!(catch_unwind(AssertUnwindSafe(|| drop(future))).is_err());

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Dropped, is_child, message, passes_in_a_child, runtime, until};
+use common::{Dropped, is_child, message, panics_as_it_is_dropped, passes_in_a_child, runtime, until};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
@@ -157,15 +157,6 @@ fn a_wakers_panic_is_not_the_tasks() {
 /// The handle is gone all the same, and the task drops its result itself: not its worker, outside of all tasks.
 #[test]
 fn a_wakers_panic_as_it_is_dropped_is_not_the_tasks() {
-    struct Panics;
-    impl Wake for Panics {
-        fn wake(self: Arc<Self>) {}
-    }
-    impl Drop for Panics {
-        fn drop(&mut self) {
-            panic!("dropped");
-        }
-    }
     struct Tells(mpsc::Sender<bool>);
     impl Drop for Tells {
         fn drop(&mut self) {
@@ -178,7 +169,7 @@ fn a_wakers_panic_as_it_is_dropped_is_not_the_tasks() {
         Tells(tell)
     });
     let task = handle.task().clone();
-    let waker = Waker::from(Arc::new(Panics));
+    let waker = panics_as_it_is_dropped();
     assert!(Pin::new(&mut handle).poll(&mut Context::from_waker(&waker)).is_pending());
     // The handle has the last one.
     let _ = catch_unwind(AssertUnwindSafe(|| drop(waker)));

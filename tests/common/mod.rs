@@ -97,6 +97,20 @@ impl Drop for Dropped {
     }
 }
 
+/// A waker whose last clone panics as it is dropped.
+pub(crate) fn panics_as_it_is_dropped() -> std::task::Waker {
+    struct Panics;
+    impl std::task::Wake for Panics {
+        fn wake(self: std::sync::Arc<Self>) {}
+    }
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("dropped");
+        }
+    }
+    std::sync::Arc::new(Panics).into()
+}
+
 /// Whether this is a process that was made for one test.
 pub(crate) fn is_child() -> bool {
     std::env::var_os("THRONG_CHILD").is_some()
